@@ -20,6 +20,9 @@ type Word string
 // and the Dockerfile's `${…}` forms expand at build time, `\$` is a dollar, and
 // every other character is text.
 func Quote(text string) (Word, error) {
+	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
+		return "", errors.New("the text holds a NUL or is not UTF-8")
+	}
 	parts, err := split(text)
 	if err != nil {
 		return "", err
@@ -220,33 +223,31 @@ func join(parts []part) Word {
 		}
 		return Word(b.String())
 	}
-	b.WriteByte('"')
-	for _, p := range parts {
-		switch {
-		case !p.expand:
-			for i := 0; i < len(p.text); i++ {
-				if strings.IndexByte(`"\$`, p.text[i]) >= 0 {
-					b.WriteByte('\\')
-				}
-				b.WriteByte(p.text[i])
-			}
-		case strings.ContainsAny(p.text, `"'`):
-			b.WriteString(`"` + p.text + `"`)
-		default:
-			b.WriteString(p.text)
+	open := false
+	toggle := func(want bool) {
+		if open != want {
+			b.WriteByte('"')
+			open = want
 		}
 	}
-	b.WriteByte('"')
-	return Word(strings.TrimSuffix(b.String(), `""`) + restore(b.String()))
-}
-
-// restore keeps a word that is nothing but empty quotes from vanishing when the
-// empty pair at its end is dropped.
-func restore(s string) string {
-	if s == `""` {
-		return s
+	for _, p := range parts {
+		toggle(!p.expand || !strings.ContainsAny(p.text, `"'`))
+		if p.expand {
+			b.WriteString(p.text)
+			continue
+		}
+		for i := 0; i < len(p.text); i++ {
+			if strings.IndexByte(`"\$`, p.text[i]) >= 0 {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(p.text[i])
+		}
 	}
-	return ""
+	toggle(false)
+	if b.Len() == 0 {
+		return `""`
+	}
+	return Word(b.String())
 }
 
 // plain reports whether s stands for itself, in the lexer and in the parser of

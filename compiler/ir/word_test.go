@@ -22,7 +22,7 @@ func TestQuoteExpandsAsDesigned(t *testing.T) {
 		{"$(date)", `"\$(date)"`, "$(date)"},
 		{"${NONE:-d e}", `"${NONE:-d e}"`, "d e"},
 		{`x${NONE:-"q r"}y`, `"x"${NONE:-"q r"}"y"`, "xq ry"},
-		{`${NONE:-"q r"}`, `""${NONE:-"q r"}`, "q r"},
+		{`${NONE:-"q r"}`, `${NONE:-"q r"}`, "q r"},
 		{"<<EOF", `"<<EOF"`, "<<EOF"},
 		{"$A", "$A", "a b"},
 		{"$1", `"\$1"`, "$1"},
