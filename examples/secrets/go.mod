@@ -1,0 +1,3 @@
+module example.com/agentkeys
+
+go 1.26
