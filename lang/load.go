@@ -1,0 +1,255 @@
+package lang
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"runtime"
+	"sort"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// The names of a module's files.
+const (
+	MainFile     = "hbuild.hcl"
+	FileSuffix   = ".hbuild.hcl"
+	OverrideFile = "hbuild.override.hcl"
+	VarsFile     = "hbuild.vars.hcl"
+)
+
+// Source is a file and its bytes.
+type Source struct {
+	Name string // how ranges and messages name it
+	Data []byte
+}
+
+// LoadOptions say what else than the module's own files counts.
+type LoadOptions struct {
+	// Sources replace the module's files (-f FILE, or standard input).
+	Sources []Source
+	// Overrides are applied after hbuild.override.hcl, in order.
+	Overrides []Source
+	// Sets are ADDR.ATTR=VALUE and ADDR.ATTR+=VALUE, applied last.
+	Sets []string
+}
+
+// IsModule reports whether a directory has hbuild files.
+func IsModule(fsys fs.FS, dir string) bool {
+	names, _ := moduleFiles(fsys, dir)
+	return len(names) > 0
+}
+
+// moduleFiles lists hbuild.hcl and the *.hbuild.hcl beside it, in that order.
+func moduleFiles(fsys fs.FS, dir string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		name := e.Name()
+		if !e.IsDir() && strings.HasSuffix(name, FileSuffix) && name != FileSuffix {
+			out = append(out, name)
+		}
+	}
+	sort.Strings(out)
+	if _, err := fs.Stat(fsys, path.Join(dir, MainFile)); err == nil {
+		out = append([]string{MainFile}, out...)
+	}
+	return out, nil
+}
+
+// Load reads the module in a directory of fsys: its files are parsed (in
+// parallel), overridden and decoded. The module is returned even when there are
+// errors, with all that could be read.
+func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
+	m := &Module{Dir: dir, Files: map[string][]byte{}, byKey: map[declKey]Node{}}
+	sources, diags := readSources(fsys, dir, opt)
+	overrides, ds := readOverrides(fsys, dir, opt)
+	diags = append(diags, ds...)
+	bodies, ds := m.parseAll(append(sources, overrides...))
+	diags = append(diags, ds...)
+
+	own := bodies[:len(sources)]
+	for _, body := range bodies[len(sources):] {
+		if body != nil {
+			diags = append(diags, override(own, body)...)
+		}
+	}
+	diags = append(diags, m.applySets(own, opt.Sets)...)
+	for _, body := range own {
+		if body != nil {
+			diags = append(diags, m.decodeFile(body)...)
+		}
+	}
+	m.addDefaultContext()
+	return m, diags
+}
+
+func readSources(fsys fs.FS, dir string, opt LoadOptions) ([]Source, hcl.Diagnostics) {
+	if len(opt.Sources) > 0 {
+		return opt.Sources, nil
+	}
+	names, err := moduleFiles(fsys, dir)
+	if err != nil || len(names) == 0 {
+		at := hcl.Range{}
+		return nil, hcl.Diagnostics{diag.Error(diag.NoModule, at, "No hbuild files here",
+			fmt.Sprintf("The directory %q has no %s and no *%s. Write one, or name a module's directory with -C DIR or a file with -f FILE.", dir, MainFile, FileSuffix))}
+	}
+	var out []Source
+	var diags hcl.Diagnostics
+	for _, name := range names {
+		p := path.Join(dir, name)
+		data, err := fs.ReadFile(fsys, p)
+		if err != nil {
+			diags = append(diags, unreadable(p, err))
+			continue
+		}
+		out = append(out, Source{Name: p, Data: data})
+	}
+	return out, diags
+}
+
+func readOverrides(fsys fs.FS, dir string, opt LoadOptions) ([]Source, hcl.Diagnostics) {
+	p := path.Join(dir, OverrideFile)
+	data, err := fs.ReadFile(fsys, p)
+	switch {
+	case err == nil:
+		return append([]Source{{Name: p, Data: data}}, opt.Overrides...), nil
+	case isNotExist(err) || len(opt.Sources) > 0:
+		return opt.Overrides, nil
+	}
+	return opt.Overrides, hcl.Diagnostics{unreadable(p, err)}
+}
+
+func isNotExist(err error) bool {
+	for err != nil {
+		if err == fs.ErrNotExist {
+			return true
+		}
+		switch u := err.(type) {
+		case interface{ Unwrap() error }:
+			err = u.Unwrap()
+		case interface{ Is(error) bool }:
+			return u.Is(fs.ErrNotExist)
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+func unreadable(name string, err error) *hcl.Diagnostic {
+	return diag.Error(diag.UnreadableFile, hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos},
+		"The file cannot be read", fmt.Sprintf("%s: %v.", name, err))
+}
+
+// parseAll parses sources on all processors; the result keeps their order, nil
+// for a file that could not be parsed at all.
+func (m *Module) parseAll(sources []Source) ([]*hclsyntax.Body, hcl.Diagnostics) {
+	bodies := make([]*hclsyntax.Body, len(sources))
+	found := make([]hcl.Diagnostics, len(sources))
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, src := range sources {
+		m.Files[src.Name] = src.Data
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			limit <- struct{}{}
+			bodies[i], found[i] = Parse(src)
+			<-limit
+		}()
+	}
+	wg.Wait()
+	var diags hcl.Diagnostics
+	for _, ds := range found {
+		diags = append(diags, ds...)
+	}
+	return bodies, diags
+}
+
+// Parse parses one file. Its errors are HCL's, with codes and with the positions
+// and words that a person who writes shell in HCL needs.
+func Parse(src Source) (*hclsyntax.Body, hcl.Diagnostics) {
+	if !utf8.Valid(src.Data) {
+		return nil, hcl.Diagnostics{notUTF8(src)}
+	}
+	file, diags := hclsyntax.ParseConfig(src.Data, src.Name, hcl.InitialPos)
+	body, _ := file.Body.(*hclsyntax.Body)
+	return body, explainSyntax(src, diags)
+}
+
+func notUTF8(src Source) *hcl.Diagnostic {
+	pos := hcl.InitialPos
+	data := src.Data
+	for len(data) > 0 {
+		r, n := utf8.DecodeRune(data)
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		pos.Byte += n
+		pos.Column++
+		if r == '\n' {
+			pos.Line, pos.Column = pos.Line+1, 1
+		}
+		data = data[n:]
+	}
+	end := pos
+	end.Byte++
+	end.Column++
+	return diag.Error(diag.NotUTF8, hcl.Range{Filename: src.Name, Start: pos, End: end},
+		"The file is not UTF-8", fmt.Sprintf("Byte %d of the file (0x%02x) is not part of a UTF-8 character. Save the file as UTF-8.", pos.Byte, src.Data[pos.Byte]))
+}
+
+// addDefaultContext declares context.default where no block does.
+func (m *Module) addDefaultContext() {
+	if m.byKey[declKey{KindContext, "default"}] != nil {
+		return
+	}
+	c := &Context{Decl: Decl{Kind: KindContext, Name: "default", Body: &hclsyntax.Body{}}}
+	c.Index = len(m.Decls)
+	m.Decls = append(m.Decls, c)
+	m.byKey[declKey{KindContext, "default"}] = c
+}
+
+// CommentAbove returns the comment lines that stand directly above a range,
+// without their markers; nil when there are none.
+func (m *Module) CommentAbove(r hcl.Range) []string {
+	data := m.Files[r.Filename]
+	if r.Start.Byte > len(data) {
+		return nil
+	}
+	var out []string
+	end := lineStart(data, r.Start.Byte)
+	for end > 0 {
+		start := lineStart(data, end-1)
+		line := strings.TrimSpace(string(data[start : end-1]))
+		text, ok := strings.CutPrefix(line, "#")
+		if !ok {
+			if text, ok = strings.CutPrefix(line, "//"); !ok {
+				break
+			}
+		}
+		out = append(out, strings.TrimPrefix(text, " "))
+		end = start
+	}
+	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
+		out[i], out[j] = out[j], out[i]
+	}
+	return out
+}
+
+func lineStart(data []byte, i int) int {
+	for i > 0 && data[i-1] != '\n' {
+		i--
+	}
+	return i
+}
