@@ -258,7 +258,7 @@ func plain(s string) bool {
 	}
 	for _, r := range s {
 		switch r {
-		case '$', '<', '\'', '"', '\\', '`', '#':
+		case '$', '<', '\'', '"', '\\', '`', '#', '\ufeff': // the lexer drops a byte order mark at the start
 			return false
 		}
 		if unicode.IsSpace(r) || unicode.IsControl(r) {
@@ -274,7 +274,11 @@ func unquote(s string) []part {
 	var lit strings.Builder
 	expansion := func(i int) int {
 		n := expansionLen(s[i:])
-		if n <= 0 {
+		if n < 0 { // an error to the lexer; looking for its end again and again would be quadratic
+			lit.WriteString(s[i:])
+			return len(s)
+		}
+		if n == 0 {
 			lit.WriteByte('$')
 			return i + 1
 		}
