@@ -111,7 +111,7 @@ func hasMark(marks cty.ValueMarks, mark any) bool {
 func refuseBuildValues(args []cty.Value) error {
 	for i, arg := range args {
 		if ty, found := buildType(arg.Type()); found {
-			return function.NewArgErrorf(i, "%s is not text and cannot become part of a string; "+
+			return function.NewArgErrorf(i, "a %s is not text and cannot become part of a string; "+
 				"give it to an attribute that takes one (from, mounts, files, image), or write the name or path meant here as a string", ty.FriendlyName())
 		}
 	}
