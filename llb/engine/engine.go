@@ -294,10 +294,14 @@ func trySystem(ctx context.Context, o Options) (*Engine, []Attempt) {
 	return nil, failed
 }
 
+// systemSocket is where a machine's own buildkitd listens. A variable for the tests alone, which must
+// not find the one of the machine they run on.
+var systemSocket = "/run/buildkit/buildkitd.sock"
+
 func systemSockets(o Options) []string {
 	var socks []string
 	if d, _, _ := strings.Cut(o.env("XDG_RUNTIME_DIR"), ":"); d != "" {
 		socks = append(socks, filepath.Join(d, "buildkit", "buildkitd.sock"))
 	}
-	return append(socks, "/run/buildkit/buildkitd.sock")
+	return append(socks, systemSocket)
 }
