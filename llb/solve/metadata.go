@@ -1,0 +1,98 @@
+package solve
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Metadata is the content of a metadata file: what each target made, by address.
+type Metadata map[string]TargetMetadata
+
+// TargetMetadata is what one target made.
+type TargetMetadata struct {
+	Digest       string               `json:"digest,omitempty"`
+	ConfigDigest string               `json:"config_digest,omitempty"`
+	Descriptor   *ocispecs.Descriptor `json:"descriptor,omitempty"`
+	Platforms    []string             `json:"platforms,omitempty"`
+	Tags         []string             `json:"tags,omitempty"`
+	Pushed       []string             `json:"pushed,omitempty"`
+	Files        []WrittenFile        `json:"files,omitempty"`
+	StepsRun     int                  `json:"steps_run"`
+	StepsCached  int                  `json:"steps_cached"`
+	// DurationMS is from the target's start to the end of its last effect.
+	DurationMS int64 `json:"duration_ms"`
+}
+
+// Metadata returns what the jobs that succeeded made.
+func (r *Result) Metadata() Metadata {
+	m := Metadata{}
+	for _, j := range r.Jobs {
+		if j.Err != nil {
+			continue
+		}
+		m[j.Addr] = TargetMetadata{
+			Digest: j.Digest, ConfigDigest: j.ConfigDigest, Descriptor: j.Descriptor,
+			Platforms: j.Platforms, Tags: j.Tags, Pushed: j.Pushed, Files: j.Files,
+			StepsRun: j.StepsRun, StepsCached: j.StepsCached, DurationMS: j.Duration.Milliseconds(),
+		}
+	}
+	return m
+}
+
+func (r *Result) writeMetadata(dest string) error {
+	data, err := json.MarshalIndent(r.Metadata(), "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeAtomically(dest, append(data, '\n')); err != nil {
+		return fmt.Errorf("metadata file: %w", err)
+	}
+	return nil
+}
+
+// Summary prints what was made and where it is, a line or two a job.
+func (r *Result) Summary(w io.Writer) {
+	for _, j := range r.Jobs {
+		if j.Err == nil {
+			j.summary(w)
+		}
+	}
+}
+
+func (j *JobResult) summary(w io.Writer) {
+	steps := fmt.Sprintf("%d steps run, %d cached", j.StepsRun, j.StepsCached)
+	if j.Digest == "" && len(j.Files) == 0 {
+		fmt.Fprintf(w, "%s: done (%s)\n", j.Addr, steps)
+		return
+	}
+	if j.Digest != "" {
+		fmt.Fprintf(w, "%s: %s (%s)\n", j.Addr, j.Digest, steps)
+	}
+	for _, tag := range j.Pushed {
+		fmt.Fprintf(w, "  pushed %s\n", tag)
+	}
+	if j.Loaded != "" {
+		fmt.Fprintf(w, "  loaded into %s\n", j.Loaded)
+	}
+	if j.InEngine {
+		where := "is in the engine"
+		if j.Stored && len(j.Tags) > 0 {
+			where += " as " + strings.Join(j.Tags, ", ")
+		}
+		fmt.Fprintf(w, "  %s; get it out with --load, --push or -o type=oci,dest=FILE\n", where)
+	}
+	if len(j.Files) > 0 && j.Digest == "" {
+		fmt.Fprintf(w, "%s: %s\n", j.Addr, steps)
+	}
+	for i, f := range j.Files {
+		if i == 10 && len(j.Files) > 12 {
+			fmt.Fprintf(w, "  wrote %d more files\n", len(j.Files)-i)
+			break
+		}
+		fmt.Fprintf(w, "  wrote %s\n", f.Path)
+	}
+}

@@ -1,0 +1,403 @@
+package solve
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/cmd/buildctl/build"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/util/entitlements"
+	"github.com/tonistiigi/go-csvvalue"
+)
+
+// output is one `--output`.
+type output struct {
+	kind  string // "image", "oci", "docker", "local", "tar", "moby"
+	attrs map[string]string
+	dest  string // "" for none, "-" for standard output
+	dir   bool   // dest is a directory
+	load  bool   // the archive goes into a Docker or Podman
+}
+
+// here says that the output comes to this side, and so needs a session of its
+// own.
+func (o output) here() bool { return o.load || o.dest != "" }
+
+// parseOutput reads the CSV form of `--output`; a bare path is a directory, "-"
+// a tar archive on standard output, as in docker build.
+func parseOutput(s string) (output, error) {
+	fields, err := csvvalue.Fields(s, nil)
+	if err != nil {
+		return output{}, fmt.Errorf("output %q: %w", s, err)
+	}
+	if len(fields) == 1 && !strings.Contains(fields[0], "=") {
+		if fields[0] == "-" {
+			return output{kind: client.ExporterTar, attrs: map[string]string{}, dest: "-"}, nil
+		}
+		return output{kind: client.ExporterLocal, attrs: map[string]string{}, dest: fields[0], dir: true}, nil
+	}
+	o := output{attrs: map[string]string{}}
+	for _, field := range fields {
+		key, value, ok := strings.Cut(field, "=")
+		if !ok {
+			return o, fmt.Errorf("output %q: %q is not key=value", s, field)
+		}
+		switch key = strings.ToLower(key); key {
+		case "type":
+			o.kind = value
+		case "dest":
+			o.dest = value
+		default:
+			o.attrs[key] = value
+		}
+	}
+	if err := o.check(); err != nil {
+		return o, fmt.Errorf("output %q: %w", s, err)
+	}
+	return o, nil
+}
+
+func (o *output) check() error {
+	switch o.kind {
+	case "":
+		return errors.New("type is missing (oci, docker, tar, local, image, registry, cacheonly)")
+	case "cacheonly":
+	case "registry":
+		o.kind = client.ExporterImage
+		o.attrs["push"] = "true"
+		fallthrough
+	case client.ExporterImage:
+		if o.dest != "" {
+			return errors.New("an image has no dest: it stays in the engine or is pushed; use type=oci for a file")
+		}
+	case client.ExporterLocal:
+		o.dir = true
+		if o.dest == "" || o.dest == "-" {
+			return errors.New("dest, a directory, is missing")
+		}
+		if _, err := client.ParseLocalExporterMode(o.attrs["mode"]); err != nil {
+			return err
+		}
+	case client.ExporterTar:
+		if o.dest == "" {
+			o.dest = "-"
+		}
+	case client.ExporterOCI, client.ExporterDocker:
+		return o.checkArchive()
+	default:
+		return fmt.Errorf("unknown type %q (oci, docker, tar, local, image, registry, cacheonly)", o.kind)
+	}
+	return nil
+}
+
+// checkArchive decides between an archive and a directory in OCI layout. A docker
+// archive without a dest is for the Docker on this machine, as in docker build.
+func (o *output) checkArchive() error {
+	if v, ok := o.attrs["tar"]; ok {
+		tar, err := strconv.ParseBool(v)
+		if err != nil {
+			return fmt.Errorf("tar=%s is not a boolean", v)
+		}
+		o.dir = !tar
+	}
+	switch {
+	case o.dir && (o.dest == "" || o.dest == "-"):
+		return errors.New("dest, a directory, is missing")
+	case o.dest == "" && o.kind == client.ExporterDocker:
+		o.load = true
+	case o.dest == "":
+		o.dest = "-"
+	}
+	return nil
+}
+
+// parseCache reads the CSV forms of `--cache-from` and `--cache-to`; a bare
+// reference is a registry's.
+func parseCache(from, to []string) (imports, exports []client.CacheOptionsEntry, err error) {
+	imports, err = build.ParseImportCache(registryCSV(from))
+	if err != nil {
+		return nil, nil, fmt.Errorf("cache-from: %w", err)
+	}
+	exports, err = build.ParseExportCache(registryCSV(to))
+	if err != nil {
+		return nil, nil, fmt.Errorf("cache-to: %w", err)
+	}
+	// BuildKit names local stores by their path in the session; one spelling per
+	// directory.
+	for _, e := range imports {
+		if err := absolute(e, "src"); err != nil {
+			return nil, nil, fmt.Errorf("cache-from: %w", err)
+		}
+	}
+	for _, e := range exports {
+		if err := absolute(e, "dest"); err != nil {
+			return nil, nil, fmt.Errorf("cache-to: %w", err)
+		}
+	}
+	return imports, exports, nil
+}
+
+func registryCSV(specs []string) []string {
+	out := slices.Clone(specs)
+	for i, s := range out {
+		if !strings.Contains(s, "type=") {
+			out[i] = "type=registry,ref=" + s
+		}
+	}
+	return out
+}
+
+func absolute(e client.CacheOptionsEntry, key string) (err error) {
+	if e.Type != "local" {
+		return nil
+	}
+	if e.Attrs[key] == "" {
+		return fmt.Errorf("type=local: %s is missing", key)
+	}
+	e.Attrs[key], err = filepath.Abs(e.Attrs[key])
+	return err
+}
+
+// parseAttest reads the CSV form of `--attest` into the frontend attributes that
+// the daemon reads it from.
+func parseAttest(specs []string) (map[string]string, error) {
+	attrs := map[string]string{}
+	for _, spec := range specs {
+		fields, err := csvvalue.Fields(spec, nil)
+		if err != nil {
+			return nil, fmt.Errorf("attest %q: %w", spec, err)
+		}
+		kind, disabled := "", false
+		var params []string
+		for _, field := range fields {
+			key, value, _ := strings.Cut(field, "=")
+			switch key {
+			case "type":
+				kind = value
+			case "disabled":
+				if disabled, err = strconv.ParseBool(value); err != nil {
+					return nil, fmt.Errorf("attest %q: disabled=%s is not a boolean", spec, value)
+				}
+			default:
+				params = append(params, field)
+			}
+		}
+		if kind != "provenance" && kind != "sbom" {
+			return nil, fmt.Errorf("attest %q: type is provenance or sbom", spec)
+		}
+		delete(attrs, "attest:"+kind)
+		if !disabled {
+			attrs["attest:"+kind] = strings.Join(params, ",")
+		}
+	}
+	return attrs, nil
+}
+
+var annotationKey = regexp.MustCompile(`^(?:([a-z-]+(?:,[a-z-]+)*)(?:\[([A-Za-z0-9_/-]+)\])?:)?(\S+)$`)
+
+// annotationAttrs are the exporter's attributes for an annotation.
+func annotationAttrs(key, value string) (map[string]string, error) {
+	m := annotationKey.FindStringSubmatch(key)
+	if m == nil {
+		return nil, fmt.Errorf("annotation %q: not a key, or TYPE:KEY", key)
+	}
+	if m[1] == "" {
+		return map[string]string{"annotation." + m[3]: value}, nil
+	}
+	attrs := map[string]string{}
+	for kind := range strings.SplitSeq(m[1], ",") {
+		a := exptypes.AnnotationKey{Type: kind, Key: m[3]}
+		switch kind {
+		case exptypes.AnnotationManifest, exptypes.AnnotationManifestDescriptor:
+			if m[2] != "" {
+				p, err := platforms.Parse(m[2])
+				if err != nil {
+					return nil, fmt.Errorf("annotation %q: %w", key, err)
+				}
+				a.Platform = &p
+			}
+		case exptypes.AnnotationIndex, exptypes.AnnotationIndexDescriptor:
+		default:
+			return nil, fmt.Errorf("annotation %q: unknown type %q (manifest, index, manifest-descriptor, index-descriptor)", key, kind)
+		}
+		attrs[a.String()] = value
+	}
+	return attrs, nil
+}
+
+// outputs decides what becomes of a job's result.
+func (j *job) planOutputs(e engine) error {
+	var all []output
+	for _, s := range j.Outputs {
+		o, err := parseOutput(s)
+		if err != nil {
+			return err
+		}
+		if o.kind == "cacheonly" {
+			j.solveOnly = true
+			continue
+		}
+		all = append(all, o)
+	}
+	j.solveOnly = j.solveOnly || j.SolveOnly
+	if j.hasImage {
+		all = j.imageOutputs(all)
+	}
+	if (j.hasImage || len(all) > 0) && !j.solveOnly {
+		if err := j.finishOutputs(all, e); err != nil {
+			return err
+		}
+	}
+	if j.Push && j.hasImage && len(j.Tags) == 0 {
+		return errors.New("push needs a tag")
+	}
+	if slices.ContainsFunc(j.outputs, func(o output) bool { return o.load }) && len(j.Builds) > 1 {
+		return errors.New("load takes an image of one platform: choose one with --platform, or use -o type=oci,dest=FILE")
+	}
+	return nil
+}
+
+// imageOutputs adds what push and load ask for, and the default.
+func (j *job) imageOutputs(all []output) []output {
+	if j.Push && !slices.ContainsFunc(all, func(o output) bool { return o.attrs["push"] == "true" }) {
+		all = append(all, output{kind: client.ExporterImage, attrs: map[string]string{"push": "true"}})
+	}
+	if j.Load && !slices.ContainsFunc(all, func(o output) bool { return o.load }) {
+		all = append(all, output{kind: client.ExporterDocker, attrs: map[string]string{}, load: true})
+	}
+	if len(all) == 0 && !j.solveOnly {
+		all = append(all, output{kind: client.ExporterImage, attrs: map[string]string{}})
+	}
+	return all
+}
+
+func (j *job) finishOutputs(all []output, e engine) error {
+	stdout := 0
+	for i := range all {
+		o := &all[i]
+		if o.load && e.docker {
+			// The engine is the Docker that would take the image.
+			*o = output{kind: client.ExporterImage, attrs: o.attrs}
+		}
+		if o.kind == client.ExporterImage && e.docker && !e.images {
+			if o.attrs["push"] == "true" {
+				return errors.New("this Docker's engine cannot push from a build: enable its containerd image store, or use another engine (--engine)")
+			}
+			o.kind = "moby"
+		}
+		if o.dest == "-" {
+			stdout++
+		}
+		if err := j.imageAttrs(o); err != nil {
+			return err
+		}
+		if j.Epoch != nil {
+			setDefault(o.attrs, "source-date-epoch", strconv.FormatInt(*j.Epoch, 10))
+		}
+		if o.kind == client.ExporterLocal && !j.hasImage {
+			// Files are installed by this side, so that they are whole or not
+			// there at all.
+			if j.filesRoot != "" {
+				return errors.New("files have one directory to go to: two outputs of type=local")
+			}
+			j.filesRoot = o.dest
+			continue
+		}
+		j.outputs = append(j.outputs, *o)
+	}
+	if stdout > 1 {
+		return errors.New("only one output can go to standard output")
+	}
+	return nil
+}
+
+// imageAttrs gives tags and annotations to the outputs that take them.
+func (j *job) imageAttrs(o *output) error {
+	switch o.kind {
+	case client.ExporterImage, client.ExporterOCI, client.ExporterDocker, "moby":
+	default:
+		return nil
+	}
+	if !j.hasImage {
+		return fmt.Errorf("type=%s is for images; a target with files takes local or tar", o.kind)
+	}
+	if len(j.Tags) > 0 {
+		setDefault(o.attrs, "name", strings.Join(j.Tags, ","))
+	}
+	for key, value := range j.Annotations {
+		attrs, err := annotationAttrs(key, value)
+		if err != nil {
+			return err
+		}
+		for k, v := range attrs {
+			setDefault(o.attrs, k, v)
+		}
+	}
+	return nil
+}
+
+func setDefault(m map[string]string, key, value string) {
+	if _, ok := m[key]; !ok {
+		m[key] = value
+	}
+}
+
+func checkAllow(allow []string) error {
+	for _, a := range allow {
+		if _, _, err := entitlements.Parse(a); err != nil {
+			return fmt.Errorf("%w: allow %q: known are network.host, security.insecure, device[=NAME]", ErrRequest, a)
+		}
+	}
+	return nil
+}
+
+// archive is a file being received: beside its destination until it is whole.
+type archive struct {
+	dest string
+	f    *os.File
+}
+
+func createArchive(dest string) (*archive, error) {
+	if fi, err := os.Stat(dest); err == nil && fi.IsDir() {
+		return nil, fmt.Errorf("%w: %s is a directory", ErrRequest, dest)
+	}
+	f, err := os.CreateTemp(filepath.Dir(dest), tempPrefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return &archive{dest: dest, f: f}, nil
+}
+
+// Close ends the receiving; the file is not in place before commit.
+func (a *archive) Close() error                { return a.f.Close() }
+func (a *archive) Write(p []byte) (int, error) { return a.f.Write(p) }
+
+func (a *archive) commit() error {
+	// A symbolic link as destination stays one: what it names is replaced.
+	dest := a.dest
+	if real, err := filepath.EvalSymlinks(dest); err == nil {
+		dest = real
+	}
+	if fi, err := os.Lstat(dest); err == nil && !fi.Mode().IsRegular() {
+		return copyInto(dest, a.f.Name())
+	}
+	return os.Rename(a.f.Name(), dest)
+}
+
+func (a *archive) discard() {
+	a.f.Close()
+	os.Remove(a.f.Name())
+}

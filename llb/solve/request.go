@@ -1,0 +1,199 @@
+package solve
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/moby/buildkit/client/llb"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// DefaultParallel is how many targets are solved at once unless a request says
+// otherwise. The daemon bounds its steps itself; more requests only wait there.
+const DefaultParallel = 16
+
+// Request is one call: targets, and what they may use of this machine.
+type Request struct {
+	// Jobs are the targets; their addresses must differ.
+	Jobs []Job
+	// Root is the directory that host files are written under. It is needed by
+	// jobs with files and no outputs of their own.
+	Root string
+	// Contexts are the directories that definitions name with llb.Local.
+	Contexts map[string]Context
+	// OCILayouts are directories of images by the store's name in llb.OCILayout.
+	OCILayouts map[string]string
+	// Secrets and SSH are offered to the steps that mount them.
+	Secrets []Secret
+	SSH     []SSH
+	// Allow are the entitlements granted: "network.host", "security.insecure",
+	// "device" and "device=NAME".
+	Allow []string
+	// NoCache and Pull hold for all jobs.
+	NoCache bool
+	Pull    bool
+	// Parallel bounds the targets solved or exported at once; 0 is
+	// [DefaultParallel].
+	Parallel int
+	// KeepGoing builds what does not depend on a failed target; all failures are
+	// returned. Otherwise the first failure cancels the rest.
+	KeepGoing bool
+	// Atomic exports, pushes and writes nothing before all targets are solved.
+	Atomic bool
+	// Progress is where and how progress is shown.
+	Progress Progress
+	// MetadataFile is written when the build succeeds, as [Metadata] in JSON; ""
+	// writes none.
+	MetadataFile string
+	// SharedKey names the sender of Contexts, so that the daemon finds what it
+	// received in an earlier build; "" is made from this host's name and Root.
+	SharedKey string
+	// Docker holds registry credentials; nil is the user's own configuration.
+	Docker *configfile.ConfigFile
+	// Stdout receives archives sent to dest=-; nil makes that an error.
+	Stdout io.Writer
+	// Loader takes the images of jobs with Load; nil is [FindLoader].
+	Loader Loader
+}
+
+// Context is a directory on this machine that the daemon may read.
+type Context struct {
+	Dir string
+	// Exclude are patterns in .dockerignore's syntax of what is never sent,
+	// whatever a definition asks for.
+	Exclude []string
+}
+
+// Job is one target.
+type Job struct {
+	// Addr names it in messages, progress and metadata: "target.prod".
+	Addr string
+	// Builds has one entry a platform.
+	Builds []PlatformBuild
+	// Requires are addresses of jobs whose effects must be done first.
+	Requires []string
+	// Tags are image references: stored in the engine, pushed, or written into
+	// archives.
+	Tags []string
+	// Annotations of the image; a key may begin with `TYPE[PLATFORM]:` as in
+	// docker build (manifest, index, manifest-descriptor, index-descriptor).
+	Annotations map[string]string
+	// Push sends the image to the registries of its tags.
+	Push bool
+	// Load gives the image to a Docker or Podman on this machine.
+	Load bool
+	// Outputs in the CSV form of `--output`. They replace the default: an image
+	// that stays in the engine, files that are written under Root.
+	Outputs []string
+	// CacheFrom, CacheTo and Attest in the CSV forms of docker build.
+	CacheFrom, CacheTo []string
+	Attest             []string
+	// Epoch is SOURCE_DATE_EPOCH in seconds for what is exported.
+	Epoch *int64
+	// NoCache runs every step; Pull looks for newer base images.
+	NoCache bool
+	Pull    bool
+	// SolveOnly builds and exports nothing: a stage given on the command line, a
+	// test.
+	SolveOnly bool
+}
+
+// PlatformBuild is what a job makes for one platform.
+type PlatformBuild struct {
+	// Platform is nil for the engine's own.
+	Platform *ocispecs.Platform
+	// Image makes the image; nil when there is none.
+	Image Lower
+	// Files makes the file system that Outputs are paths in; nil for none.
+	Files   Lower
+	Outputs []FileOutput
+}
+
+// Lower makes a definition. The client resolves base images; its BuildOpts have
+// the session that local sources must name, and the workers' platforms. Its
+// answers are shared by all jobs of a call. An error that carries a place
+// (errdefs.WithSource, or a method Range() hcl.Range) is shown there.
+type Lower func(ctx context.Context, c gateway.Client, platform *ocispecs.Platform) (*Lowered, error)
+
+// Lowered is the result of a [Lower].
+type Lowered struct {
+	// Definition is nil or empty for the empty file system.
+	Definition *llb.Definition
+	// Config is the OCI image configuration in JSON; only images have one.
+	Config []byte
+}
+
+// FileOutput is a host path that a job writes.
+type FileOutput struct {
+	// Path is slash-separated, relative to [Request.Root], and the path within
+	// the file system of [PlatformBuild.Files].
+	Path string
+	// Dir says that Path is a directory to merge: its entries replace those of
+	// the same name, nothing else is touched.
+	Dir bool
+}
+
+// Progress says how progress is shown.
+type Progress struct {
+	// Mode is "auto", "tty", "plain", "quiet", "rawjson" or "none"; "" is "auto".
+	Mode string
+	// Out is usually standard error; nil shows nothing.
+	Out io.Writer
+}
+
+// Result is what a call did.
+type Result struct {
+	Jobs []JobResult
+	// StepsRun and StepsCached count the exec and file steps of all jobs, each
+	// once however many jobs share it.
+	StepsRun, StepsCached int
+	// BytesSent counts the bytes of files and directories' metadata that were
+	// sent to the daemon as contexts.
+	BytesSent int64
+	// Sessions is how many sessions with the daemon the call opened.
+	Sessions int
+	Duration time.Duration
+}
+
+// JobResult is what became of one job, in the order of the request.
+type JobResult struct {
+	Addr string
+	// Err is nil for a job that succeeded; [ErrSkipped] for one that was not
+	// finished because of others.
+	Err error
+	// Digest and Descriptor are of the image (the index, when it has several
+	// platforms or attestations); empty without one.
+	Digest     string
+	Descriptor *ocispecs.Descriptor
+	// ConfigDigest is of a single platform's image configuration.
+	ConfigDigest string
+	Platforms    []string
+	Tags         []string
+	// Pushed are the tags that were pushed; Loaded names what took the image.
+	Pushed []string
+	Loaded string
+	// InEngine says that the image is only in the daemon; Stored that the daemon
+	// keeps it under its tags.
+	InEngine, Stored bool
+	// Files are what was written on this machine: files, archives, directories.
+	Files []WrittenFile
+	// StepsRun and StepsCached count this job's exec and file steps, including
+	// those that other jobs share.
+	StepsRun, StepsCached int
+	Duration              time.Duration
+}
+
+// WrittenFile is a file on this machine that a job wrote.
+type WrittenFile struct {
+	// Path is relative to [Request.Root] for host files, else as given in an
+	// output.
+	Path string `json:"path"`
+	// Digest is of a regular file's content; empty for others.
+	Digest string `json:"digest,omitempty"`
+	Size   int64  `json:"size"`
+	// Link is a symbolic link's target.
+	Link string `json:"link,omitempty"`
+}

@@ -1,0 +1,519 @@
+package solve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session"
+	digest "github.com/opencontainers/go-digest"
+)
+
+const (
+	// cancelGrace is how long a cancelled call waits for the daemon to confirm.
+	cancelGrace = 2 * time.Second
+	// singleTransfer is the number of file targets from which their files come in
+	// one stream. The daemon otherwise opens one for each; older ones know no
+	// other way.
+	singleTransfer = 16
+)
+
+// engine is what matters of the daemon's kind.
+type engine struct {
+	docker bool // it is the one inside a Docker daemon
+	images bool // it keeps images under their names
+}
+
+// runner is one call.
+type runner struct {
+	req      *Request
+	client   *client.Client
+	engine   engine
+	jobs     []*job
+	byAddr   map[string]*job
+	tracker  *tracker
+	session  *session.Session
+	attach   []session.Attachable // for sessions of single exports
+	resolver resolver
+	sessions atomic.Int64
+	slots    chan struct{}
+	cancel   context.CancelCauseFunc
+	barrier  barrier
+	staging  *staging // for the files that leave through the main build; nil for none
+	// installed are the files in place, by job; they are rolled back together.
+	mu        sync.Mutex
+	installed []*installation
+}
+
+// job is a [Job] on its way.
+type job struct {
+	Job
+	hasImage, hasFiles, solveOnly bool
+	outputs                       []output
+	filesRoot                     string // directory that files go to, from an output; "" is the request's
+	ownFiles                      bool   // files leave by a build of the job's own
+	imports, exports              []client.CacheOptionsEntry
+	attest                        map[string]string
+	required                      bool // another job waits for its effects
+
+	lowered []*Lowered // all platforms' images, then files
+	steps   []digest.Digest
+	files   []fileRef // files that leave through the main build
+	done    chan struct{}
+	result  JobResult
+}
+
+// fileRef is a platform's files, solved.
+type fileRef struct {
+	id      string // of the reference in the main build's result
+	ref     gateway.Reference
+	outputs []FileOutput
+}
+
+// Run builds the jobs of a request on an engine. The result is returned even
+// with an error, and then says which jobs succeeded. Errors of several jobs are
+// joined, in the order of the jobs. Whoever started the client closes it.
+func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
+	started := time.Now()
+	r := &runner{req: &req, client: c}
+	res, err := r.run(ctx)
+	if res != nil {
+		res.Duration = time.Since(started)
+	}
+	if ctxErr := ctx.Err(); err != nil && ctxErr != nil {
+		return res, ctxErr
+	}
+	if err != nil && !errors.Is(err, ErrEngine) && !errors.Is(err, ErrRequest) {
+		if gone := engineGone(c); gone != nil {
+			return res, gone
+		}
+	}
+	if err == nil && req.MetadataFile != "" {
+		err = res.writeMetadata(req.MetadataFile)
+	}
+	return res, err
+}
+
+func (r *runner) run(ctx context.Context) (*Result, error) {
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	opt, sent, err := r.mainOpt()
+	if err != nil {
+		return nil, err
+	}
+	if r.staging != nil {
+		defer r.staging.close()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r.cancel = cancel
+
+	finished := make(chan error, 1)
+	stream := r.tracker.stream("")
+	go func() {
+		_, err := r.client.Build(ctx, opt, "", r.build, stream)
+		finished <- err
+	}()
+	err = r.wait(ctx, finished)
+	showCtx, stop := context.WithTimeout(context.Background(), cancelGrace)
+	defer stop()
+	r.tracker.close(showCtx)
+
+	err = r.finish(err)
+	res := r.result()
+	res.BytesSent = sent.Load()
+	return res, err
+}
+
+// wait waits for the main build; when the call is cancelled, not for long.
+func (r *runner) wait(ctx context.Context, finished <-chan error) error {
+	select {
+	case err := <-finished:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-finished:
+		return err
+	case <-time.After(cancelGrace):
+		r.session.Close() // ends what is still being received
+		return context.Cause(ctx)
+	}
+}
+
+// prepare checks the request as a whole, before anything is sent.
+func (r *runner) prepare(ctx context.Context) error {
+	if err := checkAllow(r.req.Allow); err != nil {
+		return err
+	}
+	if err := r.inspect(ctx); err != nil {
+		return err
+	}
+	r.byAddr = map[string]*job{}
+	for i := range r.req.Jobs {
+		j, err := r.plan(r.req.Jobs[i])
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrRequest, r.req.Jobs[i].Addr, err)
+		}
+		r.jobs = append(r.jobs, j)
+		r.byAddr[j.Addr] = j
+	}
+	if err := r.checkRequires(); err != nil {
+		return err
+	}
+	if err := r.findLoader(ctx); err != nil {
+		return err
+	}
+	attach, secrets, err := r.req.attachables()
+	if err != nil {
+		return err
+	}
+	r.attach = attach
+	parallel := r.req.Parallel
+	if parallel <= 0 {
+		parallel = DefaultParallel
+	}
+	r.slots = make(chan struct{}, parallel)
+	if r.tracker, err = newTracker(r.req.Progress, secrets); err != nil {
+		return err
+	}
+	r.session, err = session.NewSession(context.Background(), r.req.sharedKey())
+	r.sessions.Add(1)
+	return err
+}
+
+// inspect asks what kind of engine it is.
+func (r *runner) inspect(ctx context.Context) error {
+	workers, err := r.client.ListWorkers(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: %s", ErrEngine, plain(err))
+	}
+	for _, w := range workers {
+		for label, value := range w.Labels {
+			switch {
+			case strings.HasPrefix(label, "org.mobyproject.buildkit.worker.moby."):
+				r.engine.docker = true
+			case label == "org.mobyproject.buildkit.worker.executor" && value == "containerd":
+				r.engine.images = true
+			}
+		}
+	}
+	if r.engine.docker {
+		// Docker's engine names a snapshotter when it runs on containerd's image
+		// store, and only then keeps images as BuildKit's own exporter makes them.
+		r.engine.images = slices.ContainsFunc(workers, func(w *client.WorkerInfo) bool {
+			_, ok := w.Labels["org.mobyproject.buildkit.worker.snapshotter"]
+			return ok
+		})
+	}
+	return nil
+}
+
+func (r *runner) plan(in Job) (*job, error) {
+	j := &job{Job: in, done: make(chan struct{})}
+	j.result = JobResult{Addr: in.Addr, Tags: in.Tags, Err: ErrSkipped}
+	if in.Addr == "" {
+		return nil, errors.New("a target without an address")
+	}
+	if r.byAddr[in.Addr] != nil {
+		return nil, errors.New("asked for twice")
+	}
+	seen := map[string]bool{}
+	for _, b := range in.Builds {
+		j.hasImage = j.hasImage || b.Image != nil
+		j.hasFiles = j.hasFiles || b.Files != nil
+		id := platformID(b.Platform)
+		if seen[id] {
+			return nil, fmt.Errorf("platform %s twice", id)
+		}
+		seen[id] = true
+	}
+	j.NoCache = j.NoCache || r.req.NoCache
+	j.Pull = j.Pull || r.req.Pull
+	var err error
+	if err = j.planOutputs(r.engine); err != nil {
+		return nil, err
+	}
+	if j.imports, j.exports, err = parseCache(in.CacheFrom, in.CacheTo); err != nil {
+		return nil, err
+	}
+	if j.attest, err = parseAttest(in.Attest); err != nil {
+		return nil, err
+	}
+	if j.hasFiles && !j.solveOnly && j.filesRoot == "" && r.req.Root == "" {
+		return nil, errors.New("files need a root to be written under")
+	}
+	return j, nil
+}
+
+// checkRequires also finds cycles: jobs would wait for each other for ever.
+func (r *runner) checkRequires() error {
+	state := map[*job]int{}
+	var visit func(*job) error
+	visit = func(j *job) error {
+		switch state[j] {
+		case 1:
+			return fmt.Errorf("%w: %s requires itself", ErrRequest, j.Addr)
+		case 2:
+			return nil
+		}
+		state[j] = 1
+		for _, addr := range j.Requires {
+			other := r.byAddr[addr]
+			if other == nil {
+				return fmt.Errorf("%w: %s requires %s, which is not part of the build", ErrRequest, j.Addr, addr)
+			}
+			other.required = true
+			if err := visit(other); err != nil {
+				return err
+			}
+		}
+		state[j] = 2
+		return nil
+	}
+	for _, j := range r.jobs {
+		if err := visit(j); err != nil {
+			return err
+		}
+	}
+	for _, j := range r.jobs {
+		// Effects that others wait for cannot come at the end with all the rest,
+		// nor can files with a directory of their own.
+		j.ownFiles = j.hasFiles && (j.required || j.filesRoot != "" || len(j.outputs) > 0 && !j.hasImage)
+		j.ownFiles = j.ownFiles && !j.solveOnly
+	}
+	return nil
+}
+
+func (r *runner) findLoader(ctx context.Context) error {
+	needed := slices.ContainsFunc(r.jobs, func(j *job) bool {
+		return slices.ContainsFunc(j.outputs, func(o output) bool { return o.load })
+	})
+	if !needed || r.req.Loader != nil {
+		return nil
+	}
+	loader, err := FindLoader(ctx)
+	r.req.Loader = loader
+	return err
+}
+
+// mainOpt is how the main build is asked for. It opens the session.
+func (r *runner) mainOpt() (opt client.SolveOpt, sent *atomic.Int64, err error) {
+	sent = new(atomic.Int64)
+	opt = client.SolveOpt{
+		SharedSession:       r.session,
+		Session:             r.attach,
+		AllowedEntitlements: r.req.Allow,
+		FrontendAttrs:       map[string]string{},
+	}
+	if opt.LocalMounts, err = r.req.mounts(sent); err != nil {
+		return opt, nil, err
+	}
+	if opt.OCIStores, err = r.req.layouts(); err != nil {
+		return opt, nil, err
+	}
+	files := 0
+	for _, j := range r.jobs {
+		opt.CacheImports = append(opt.CacheImports, cloneCache(j.imports)...)
+		if j.hasFiles && !j.ownFiles && !j.solveOnly {
+			files += len(j.Builds)
+		}
+	}
+	if files == 0 {
+		return opt, sent, nil
+	}
+	if r.staging, err = newStaging(r.req.Root); err != nil {
+		return opt, nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	export := client.ExportEntry{Type: client.ExporterLocal, OutputDir: r.staging.dir(), Attrs: map[string]string{"platform-split": "true"}}
+	if files > singleTransfer {
+		export.Attrs["mode"] = string(client.LocalExporterModeDelete)
+	}
+	opt.Exports = []client.ExportEntry{export}
+	return opt, sent, nil
+}
+
+// cloneCache copies what the client writes digests into.
+func cloneCache(entries []client.CacheOptionsEntry) []client.CacheOptionsEntry {
+	out := slices.Clone(entries)
+	for i := range out {
+		out[i].Attrs = maps.Clone(out[i].Attrs)
+	}
+	return out
+}
+
+// build is the gateway build of all jobs: it lowers, solves and exports them, and
+// returns the files that leave together.
+func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	r.barrier.start(len(r.jobs))
+	var all sync.WaitGroup
+	for _, j := range r.jobs {
+		all.Go(func() {
+			defer close(j.done)
+			r.runJob(ctx, c, j)
+		})
+	}
+	all.Wait()
+	if err := r.failed(); err != nil && (!r.req.KeepGoing || ctx.Err() != nil) {
+		return nil, err
+	}
+	return r.filesResult()
+}
+
+// failed returns what made the call fail, without the jobs that it stopped. A step
+// that several jobs share is reported for the first of them.
+func (r *runner) failed() error {
+	var errs []error
+	steps := map[digest.Digest]bool{}
+	for _, j := range r.jobs {
+		err := j.result.Err
+		if err == nil || errors.Is(err, ErrSkipped) {
+			continue
+		}
+		var step *StepError
+		if errors.As(err, &step) {
+			if steps[step.Digest] {
+				continue
+			}
+			steps[step.Digest] = true
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// finish installs what was received and decides what the call returns. err is
+// the main build's.
+func (r *runner) finish(err error) error {
+	// Only now have all streams brought what the failing steps printed.
+	for _, j := range r.jobs {
+		j.result.Err = r.explain(j, j.result.Err)
+	}
+	if failed := r.failed(); failed != nil && !r.req.KeepGoing {
+		return failed
+	}
+	if err != nil {
+		for _, j := range r.jobs {
+			if len(j.files) > 0 && j.result.Err == nil {
+				j.result.Err = ErrSkipped
+			}
+		}
+		if failed := r.failed(); failed != nil {
+			return failed
+		}
+		return errors.New(plain(err))
+	}
+	for _, j := range r.jobs {
+		if j.result.Err != nil || len(j.files) == 0 {
+			continue
+		}
+		if err := r.installFiles(j); err != nil {
+			j.result.Err = fmt.Errorf("%s: %w", j.Addr, err)
+			if !r.req.KeepGoing {
+				return errors.Join(j.result.Err, r.rollback())
+			}
+		}
+	}
+	return r.failed()
+}
+
+func (r *runner) installFiles(j *job) error {
+	for _, f := range j.files {
+		in, err := r.staging.install(strings.ReplaceAll(f.id, "/", "_"), f.outputs)
+		if err != nil {
+			return err
+		}
+		r.keep(j, in, "")
+	}
+	return nil
+}
+
+func (r *runner) keep(j *job, in *installation, dir string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.installed = append(r.installed, in)
+	for _, w := range in.written {
+		if dir != "" {
+			w.Path = filepath.Join(dir, w.Path)
+		}
+		j.result.Files = append(j.result.Files, w)
+	}
+}
+
+// rollback takes back the files installed at the end of the call.
+func (r *runner) rollback() error {
+	var errs []error
+	for _, in := range slices.Backward(r.installed) {
+		if in.s == r.staging {
+			errs = append(errs, in.rollback())
+		}
+	}
+	for _, j := range r.jobs {
+		if len(j.files) > 0 {
+			j.result.Files = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *runner) result() *Result {
+	res := &Result{Sessions: int(r.sessions.Load())}
+	for _, j := range r.jobs {
+		if len(j.lowered) > 0 {
+			j.result.StepsRun, j.result.StepsCached = r.tracker.count(j.steps)
+		}
+		res.Jobs = append(res.Jobs, j.result)
+	}
+	res.StepsRun, res.StepsCached = r.tracker.count(r.tracker.all())
+	return res
+}
+
+// barrier is where atomic builds wait until all jobs are solved.
+type barrier struct {
+	mu      sync.Mutex
+	left    int
+	failed  bool
+	release chan struct{}
+}
+
+func (b *barrier) start(n int) {
+	b.left, b.release = n, make(chan struct{})
+	if n == 0 {
+		close(b.release)
+	}
+}
+
+// arrive notes a job that is solved, or that failed to be.
+func (b *barrier) arrive(ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed = b.failed || !ok
+	if b.left--; b.left == 0 {
+		close(b.release)
+	}
+}
+
+// wait says whether all jobs were solved.
+func (b *barrier) wait(ctx context.Context) bool {
+	select {
+	case <-b.release:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return !b.failed
+	case <-ctx.Done():
+		return false
+	}
+}
