@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -312,13 +313,18 @@ func goroot() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// goNetworkEnv is the part of this machine's environment that a module download depends on, so
-// that it works in a RUN as it does here: the variables of the go command that are not at their
-// defaults, and proxies.
+// goNetworkEnv is the part of this machine's settings that a module download depends on, so that it
+// works in a RUN as it does here: the variables of the go command that are not at their defaults, and proxies.
 func goNetworkEnv() []string {
 	var env []string
-	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "GOINSECURE", "GOFLAGS"} {
-		if v := strings.TrimSpace(os.Getenv(name)); v != "" {
+	names := []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
+	changed := map[string]string{}
+	// A go command that cannot say leaves the defaults, which the image's own has too.
+	if out, err := exec.Command("go", append([]string{"env", "-json", "-changed"}, names...)...).Output(); err == nil {
+		_ = json.Unmarshal(out, &changed)
+	}
+	for _, name := range names {
+		if v, ok := changed[name]; ok {
 			env = append(env, name+"="+v)
 		}
 	}
@@ -419,8 +425,8 @@ type tail struct{ buf []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.buf = append(t.buf, p...)
-	if const4k := 4096; len(t.buf) > const4k {
-		t.buf = t.buf[len(t.buf)-const4k:]
+	if over := len(t.buf) - 4096; over > 0 {
+		t.buf = t.buf[over:]
 	}
 	return len(p), nil
 }

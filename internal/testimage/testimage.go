@@ -16,8 +16,9 @@
 // one foreign one. The foreign manifest has the same layers, so its programs are the machine's own
 // and run without emulation; a test that builds for two platforms gets a real two-platform result.
 //
-// An image's bytes depend only on the inputs named in [recipeKey] and the like, never on the time.
-// Everything is kept in one directory (see [DefaultDir]); an input that has not changed costs nothing.
+// An image's bytes depend on what it is made of and never on the time: each layer has a key of its
+// inputs (the files of this machine, apt's settings, the recipe's own files) and is made once for it.
+// Everything is kept in one directory, see [DefaultDir].
 package testimage
 
 import (
