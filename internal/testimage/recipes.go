@@ -151,7 +151,8 @@ func fileSum(path string) (string, error) {
 
 func busyboxLayer() recipe {
 	return recipe{
-		name: "busybox",
+		name:        "busybox",
+		compression: gzipFast,
 		key: func() (string, error) {
 			sum, err := fileSum(hostBusybox)
 			if err != nil {
@@ -197,7 +198,8 @@ func busyboxTree(ctx context.Context, t *tarball, id string) {
 // alpineLayer is busybox with apk, addgroup and adduser as scripts, and with what apk can add under /usr/share/apk.
 func alpineLayer() recipe {
 	return recipe{
-		name: "alpine",
+		name:        "alpine",
+		compression: gzipFast,
 		key: func() (string, error) {
 			inputs := []string{"alpine"}
 			for _, f := range []string{hostBusybox, hostCerts, hostZoneinfo + "/tzdata.zi"} {
@@ -244,8 +246,9 @@ func (t *tarball) embedded(path string, mode int64, name string) {
 
 func nginxLayer() recipe {
 	return recipe{
-		name: "nginx",
-		key:  func() (string, error) { return recipeKey("nginx") },
+		name:        "nginx",
+		compression: gzipFast,
+		key:         func() (string, error) { return recipeKey("nginx") },
 		write: func(_ context.Context, _, w io.Writer) error {
 			t := newTarball(w)
 			for _, d := range strings.Fields("etc/nginx etc/nginx/conf.d usr/share/nginx usr/share/nginx/html var/log/nginx") {
@@ -343,7 +346,8 @@ func goNetworkEnv() []string {
 // debianLayer is debootstrap's minbase of Debian 12. It takes about a minute, once.
 func debianLayer() recipe {
 	return recipe{
-		name: "debian",
+		name:        "debian",
+		compression: gzipFast,
 		key: func() (string, error) {
 			inputs := []string{"debian", debianMirror()}
 			conf, err := aptFiles()
