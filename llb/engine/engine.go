@@ -144,7 +144,7 @@ type Attempt struct {
 // NotFoundError says that no engine can be had. The command line's exit code for it is 4.
 type NotFoundError struct {
 	Attempts []Attempt
-	// Given is set when an address was given, so that nothing else was tried.
+	// Given is set when an address was given, so that nothing else was tried (nor could be started).
 	Given bool
 }
 
@@ -220,12 +220,14 @@ func (o Options) given() (address, source string) {
 func findGiven(ctx context.Context, o Options, address, source string) (*Engine, error) {
 	var e *Engine
 	var failed []Attempt
+	word := true
 	switch address {
 	case "docker":
 		e, failed = tryDocker(ctx, o)
 	case "private":
 		e, failed = tryPrivate(ctx, o)
 	default:
+		word = false
 		e, failed = tryAddress(ctx, o, address, source)
 	}
 	if e != nil {
@@ -234,7 +236,7 @@ func findGiven(ctx context.Context, o Options, address, source string) (*Engine,
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return nil, &NotFoundError{Attempts: failed, Given: true}
+	return nil, &NotFoundError{Attempts: failed, Given: !word}
 }
 
 func tryAddress(ctx context.Context, o Options, address, source string) (*Engine, []Attempt) {

@@ -439,6 +439,16 @@ func solve(t *testing.T, e *engine.Engine, st llb.State, file string) string {
 		t.Fatal(err)
 	}
 	var data []byte
+	status := make(chan *client.SolveStatus)
+	var output bytes.Buffer
+	var read sync.WaitGroup
+	read.Go(func() {
+		for s := range status {
+			for _, l := range s.Logs {
+				output.Write(l.Data)
+			}
+		}
+	})
 	_, err = c.Build(t.Context(), client.SolveOpt{}, "", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 		res, err := g.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
 		if err != nil {
@@ -446,9 +456,10 @@ func solve(t *testing.T, e *engine.Engine, st llb.State, file string) string {
 		}
 		data, err = res.Ref.ReadFile(ctx, gateway.ReadRequest{Filename: file})
 		return res, err
-	}, nil)
+	}, status)
+	read.Wait()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, output.String())
 	}
 	return string(data)
 }

@@ -308,13 +308,16 @@ func launch(ctx context.Context, o Options, p Paths, prog programs) error {
 	}
 
 	args := []string{prog.buildkitd, "--config", p.Config}
+	env := append(os.Environ(), "PATH="+o.env("PATH")+":"+daemonPath)
 	if prog.rootlesskit != "" {
 		args = append([]string{prog.rootlesskit, "--state-dir=" + filepath.Join(p.Run, "rootlesskit")}, args...)
+		// runc keeps the state of containers there, and in /run where it is not set, which is root's.
+		env = append(env, "XDG_RUNTIME_DIR="+p.Run)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "PATH="+o.env("PATH")+":"+daemonPath)
+	cmd.Env = env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // so that Ctrl-C on a build is not for the daemon
 	if err := cmd.Start(); err != nil {
 		return err
@@ -371,7 +374,7 @@ func logEnd(p Paths, from int64) string {
 	lines := strings.Split(strings.TrimSpace(string(b[from:])), "\n")
 	last := lines[len(lines)-1]
 	for _, l := range lines {
-		if strings.HasPrefix(l, "buildkitd: ") || strings.HasPrefix(l, "[rootlesskit") {
+		if strings.HasPrefix(l, "buildkitd: ") {
 			last = l
 		}
 	}
