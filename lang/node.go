@@ -221,12 +221,12 @@ type Copy struct {
 // Write writes a text to a file.
 type Write struct {
 	StepHead
-	Path    *Attr `hb:"path,required" type:"string" doc:"The file."`
-	Content *Attr `hb:"content,required" type:"string" doc:"What is written."`
-	FName   *Attr `hb:"file_name" type:"string" doc:"The text's name, which is part of the digest; EOF by default."`
-	Expand  *Attr `hb:"expand" type:"bool" doc:"Whether $NAME in the content expands at build time; false by default."`
-	Chown   *Attr `hb:"chown" type:"string" doc:"The owner: user[:group]."`
-	Chmod   *Attr `hb:"chmod" type:"string" doc:"The mode; \"0644\" by default."`
+	Path     *Attr `hb:"path,required" type:"string" doc:"The file."`
+	Content  *Attr `hb:"content,required" type:"string" doc:"What is written."`
+	TextName *Attr `hb:"name" type:"string" doc:"The text's name, which is part of the digest; EOF by default."`
+	Expand   *Attr `hb:"expand" type:"bool" doc:"Whether $NAME in the content expands at build time; false by default."`
+	Chown    *Attr `hb:"chown" type:"string" doc:"The owner: user[:group]."`
+	Chmod    *Attr `hb:"chmod" type:"string" doc:"The mode; \"0644\" by default."`
 }
 
 // Set changes the environment of the following steps.

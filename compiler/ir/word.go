@@ -354,3 +354,25 @@ func lexError(err error) error {
 	}
 	return err
 }
+
+// Refs reports whether w expands any of names.
+func (w Word) Refs(names map[string]bool) bool {
+	if len(names) == 0 || plain(string(w)) {
+		return false
+	}
+	c := &collector{names: names}
+	_, _ = w.Expand(c)
+	return c.found
+}
+
+// collector notes whether one of some variables was asked for.
+type collector struct {
+	names map[string]bool
+	found bool
+}
+
+func (c *collector) Get(name string) (string, bool) {
+	c.found = c.found || c.names[name]
+	return "", false
+}
+func (c *collector) Keys() []string { return nil }

@@ -1,0 +1,224 @@
+// Package eval gives every declaration of a module its value: variables and
+// locals, the instances of for_each and matrix, and the stages and targets as
+// ir. Names were resolved and sorted before, so nothing here can meet an unknown
+// name or run in a circle.
+//
+// What depends on the target platform is evaluated once per platform, and all
+// else once.
+package eval
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/hashicorp/hcl/v2"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/lang/funcs"
+)
+
+// Options are what the caller knows and the files do not.
+type Options struct {
+	// Vars are --var and --var-file in the order of the command line; the last
+	// one of a name wins.
+	Vars []VarSource
+	// LookupEnv reads the environment that variables may name; nil has none.
+	LookupEnv func(string) (string, bool)
+	// Git describes the checkout; nil or a nil result when there is none. It is
+	// asked at most once and only when an expression uses git.
+	Git func() *Git
+	// BuildPlatform is where steps run by default; also the target platform of
+	// targets that name none.
+	BuildPlatform ocispecs.Platform
+	// Contexts replaces the directory of a context: name to directory.
+	Contexts map[string]string
+	// Check lets a required variable without a value be unknown.
+	Check bool
+}
+
+// VarSource is one --var (Name set) or one vars file.
+type VarSource struct {
+	Name   string // the variable; "" for a file of assignments
+	Source lang.Source
+	Origin string // how messages name it: "--var", "--var-file prod.hcl"
+}
+
+// Git describes a checkout; empty strings are null.
+type Git struct {
+	Commit, Short, Branch, Tag, Time string
+	Dirty                            bool
+}
+
+func (g *Git) object() cty.Value {
+	s := func(v string) cty.Value {
+		if v == "" {
+			return cty.NullVal(cty.String)
+		}
+		return cty.StringVal(v)
+	}
+	return cty.ObjectVal(map[string]cty.Value{"commit": s(g.Commit), "short": s(g.Short), "branch": s(g.Branch), "tag": s(g.Tag), "time": s(g.Time), "dirty": cty.BoolVal(g.Dirty)})
+}
+
+var noGit = cty.ObjectVal(map[string]cty.Value{
+	"commit": cty.NullVal(cty.String), "short": cty.NullVal(cty.String), "branch": cty.NullVal(cty.String),
+	"tag": cty.NullVal(cty.String), "time": cty.NullVal(cty.String), "dirty": cty.NullVal(cty.Bool),
+})
+
+// Evaluator evaluates one module.
+type Evaluator struct {
+	mod  *lang.Module
+	fsys fs.FS
+	opt  Options
+
+	diags    hcl.Diagnostics
+	builtins map[string]function.Function
+	funcs    map[string]map[string]function.Function
+	inputs   map[string]input
+	vars     map[*lang.Variable]cty.Value
+	locals   map[localKey]cty.Value
+	expanded map[lang.Node]*expansion
+	names    map[string]string // stage names in use → the address that has them
+	ignores  map[string][]string
+	texts    int
+	git      cty.Value
+}
+
+type localKey struct {
+	l        *lang.Local
+	platform string
+}
+
+// New prepares to evaluate a resolved module.
+func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
+	ev := &Evaluator{
+		mod: mod, fsys: fsys, opt: opt,
+		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
+		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
+	}
+	if ev.opt.BuildPlatform.OS == "" {
+		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
+	}
+	ev.builtins = Functions(funcs.Env{FS: fsys, Dir: mod.Dir})
+	ev.inputs = ev.readInputs()
+	ev.reserveNames()
+	return ev
+}
+
+// Diagnostics returns all that was found so far.
+func (ev *Evaluator) Diagnostics() hcl.Diagnostics { return ev.diags }
+
+func (ev *Evaluator) add(d *hcl.Diagnostic) { ev.diags = append(ev.diags, d) }
+
+func (ev *Evaluator) errorf(code diag.Code, at hcl.Range, summary, format string, args ...any) {
+	ev.add(diag.Error(code, at, summary, fmt.Sprintf(format, args...)))
+}
+
+// platformKey names a platform in maps; "" is the default.
+func platformKey(p *ocispecs.Platform) string {
+	if p == nil {
+		return ""
+	}
+	return platforms.FormatAll(*p)
+}
+
+// local evaluates a local, once for each platform that it depends on.
+func (ev *Evaluator) local(l *lang.Local, p *ocispecs.Platform) cty.Value {
+	key := localKey{l: l}
+	if l.TargetPlatform {
+		key.platform = platformKey(p)
+	} else {
+		p = nil
+	}
+	if v, ok := ev.locals[key]; ok {
+		return v
+	}
+	v := cty.DynamicVal
+	if !l.Bad {
+		v = ev.value(l.Value.Expr, &scope{platform: p})
+	}
+	ev.locals[key] = v
+	return v
+}
+
+// reserveNames gives every stage without instances its own name in Dockerfiles.
+func (ev *Evaluator) reserveNames() {
+	for _, n := range ev.mod.Decls {
+		if d := n.Base(); d.Kind == lang.KindStage && d.ForEach == nil {
+			ev.names[dockerName(d.Name)] = d.Addr()
+		}
+	}
+}
+
+// stageName returns the Dockerfile name of an instance: lower-case, with what a
+// stage name cannot hold replaced, and unlike any other stage's.
+func (ev *Evaluator) stageName(inst *Instance) string {
+	name := dockerName(inst.Node.Base().Name)
+	if !inst.Keyed {
+		return name
+	}
+	return ev.uniqueName(name+"-"+dockerName(inst.Key), inst.Addr)
+}
+
+func (ev *Evaluator) uniqueName(name, addr string) string {
+	for n, try := 2, name; ; n++ {
+		if owner, taken := ev.names[try]; !taken || owner == addr {
+			ev.names[try] = addr
+			return try
+		}
+		try = fmt.Sprintf("%s-%d", name, n)
+	}
+}
+
+func dockerName(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			b[i] = c + 'a' - 'A'
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			b[i] = '-'
+		}
+	}
+	return string(b)
+}
+
+// abs places a path of the module in the compiled file system; ok is false when
+// it leaves that.
+func (ev *Evaluator) abs(p string) (string, bool) {
+	full := path.Join(ev.mod.Dir, p)
+	return full, fs.ValidPath(full)
+}
+
+// rootPath leads from the module to the root of the compiled file system; paths
+// in a module are relative to it, and so path.module is ".".
+func (ev *Evaluator) rootPath() string {
+	if ev.mod.Dir == "." || ev.mod.Dir == "" {
+		return "."
+	}
+	return strings.Repeat("../", strings.Count(ev.mod.Dir, "/")) + ".."
+}
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// meta makes what all steps have from the place that asked for them.
+func (ev *Evaluator) meta(at hcl.Range) ir.StepMeta {
+	return ir.StepMeta{Range: at, Comment: ev.mod.CommentAbove(at)}
+}

@@ -1,0 +1,426 @@
+package eval
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// expansion is what a declaration stands for.
+type expansion struct {
+	list    []*Instance
+	byKey   map[string]*Instance
+	value   cty.Value // of a reference to it: a capsule, an object of capsules, null
+	unknown bool      // the keys depend on a value that is not known
+}
+
+// instances expands a declaration, once.
+func (ev *Evaluator) instances(n lang.Node) *expansion {
+	if x := ev.expanded[n]; x != nil {
+		return x
+	}
+	x := &expansion{byKey: map[string]*Instance{}, value: cty.DynamicVal}
+	ev.expanded[n] = x // a second visit in a cycle, which Resolve reported, ends here
+	d := n.Base()
+	t, _ := n.(*lang.Target)
+	switch {
+	case d.Bad && d.ForEach == nil && (t == nil || t.Matrix == nil) && d.Enabled == nil:
+		ev.single(x, n)
+	case t != nil && t.Matrix != nil:
+		ev.matrixInstances(x, t)
+	case d.ForEach != nil:
+		ev.eachInstances(x, n)
+	default:
+		if on, known := ev.enabled(d, &scope{}); !known || on {
+			ev.single(x, n)
+		} else {
+			x.value = Null
+		}
+	}
+	return x
+}
+
+func (ev *Evaluator) single(x *expansion, n lang.Node) {
+	inst := &Instance{Node: n, Addr: n.Base().Addr(), each: cty.DynamicVal}
+	x.list, x.byKey[""] = []*Instance{inst}, inst
+	inst.value = instanceValue(inst)
+	x.value = inst.value
+}
+
+func instanceValue(i *Instance) cty.Value {
+	return Of(&Value{Kind: Kind(i.Node.Base().Kind), Inst: i})
+}
+
+// enabled evaluates an enabled attribute; known is false when its value is not.
+func (ev *Evaluator) enabled(d *lang.Decl, sc *scope) (on, known bool) {
+	if d.Enabled == nil {
+		return true, true
+	}
+	return ev.condition(d.Enabled, sc)
+}
+
+// condition evaluates a bool attribute; null counts as not set, which is true.
+func (ev *Evaluator) condition(a *lang.Attr, sc *scope) (on, known bool) {
+	it := ev.item(a, sc)
+	b, ok := ev.boolean(it, diag.BadEnabled)
+	if !ok {
+		return false, !it.unknown() && it.null()
+	}
+	return b, true
+}
+
+// finish makes the value of a repeated declaration of its instances.
+func (x *expansion) finish() {
+	if x.unknown {
+		x.value = cty.DynamicVal
+		return
+	}
+	if len(x.list) == 0 {
+		x.value = cty.EmptyObjectVal
+		return
+	}
+	m := make(map[string]cty.Value, len(x.list))
+	for _, i := range x.list {
+		m[i.Key] = i.value
+	}
+	x.value = cty.ObjectVal(m)
+}
+
+func (ev *Evaluator) addInstance(x *expansion, n lang.Node, inst *Instance) {
+	if on, known := ev.enabled(n.Base(), inst.scope(nil)); known && !on {
+		return
+	}
+	inst.Addr = fmt.Sprintf("%s[%q]", n.Base().Addr(), inst.Key)
+	inst.Node, inst.Keyed = n, true
+	inst.value = instanceValue(inst)
+	x.list = append(x.list, inst)
+	x.byKey[inst.Key] = inst
+}
+
+// unknownInstance lets a block with an unknown for_each be checked once.
+func (ev *Evaluator) unknownInstance(x *expansion, n lang.Node) {
+	x.unknown = true
+	inst := &Instance{Node: n, Key: "…", Keyed: true, Addr: n.Base().Addr() + "[…]", key: cty.UnknownVal(cty.String), each: cty.DynamicVal, matrix: cty.DynamicVal}
+	inst.value = instanceValue(inst)
+	x.list = []*Instance{inst}
+}
+
+func (ev *Evaluator) eachInstances(x *expansion, n lang.Node) {
+	defer x.finish()
+	elems, ok := ev.elements(n.Base().ForEach, &scope{})
+	if !ok {
+		ev.unknownInstance(x, n)
+		return
+	}
+	for _, el := range elems {
+		ev.addInstance(x, n, &Instance{Key: el.name, key: el.key, each: el.value})
+	}
+}
+
+// element is one of what a for_each repeats for.
+type element struct {
+	name       string
+	key, value cty.Value
+}
+
+// elements evaluates a for_each. ok is false when it is unknown or was refused.
+func (ev *Evaluator) elements(a *lang.Attr, sc *scope) (out []element, ok bool) {
+	it := ev.item(a, sc)
+	v := it.value()
+	if it.unknown() {
+		return nil, false
+	}
+	at := it.rng
+	if it.null() {
+		return nil, true
+	}
+	if v.IsMarked() {
+		ev.errorf(diag.SensitiveValue, at, "for_each cannot be sensitive", "The keys of instances are shown in names and messages.")
+		return nil, false
+	}
+	t := v.Type()
+	switch {
+	case t.IsObjectType() || t.IsMapType():
+		for e := v.ElementIterator(); e.Next(); {
+			k, val := e.Element()
+			out = append(out, element{k.AsString(), k, val})
+		}
+	case t.IsListType() || t.IsTupleType() || t.IsSetType():
+		seen := map[string]bool{}
+		for e := v.ElementIterator(); e.Next(); {
+			_, val := e.Element()
+			s, err := convert.Convert(val, cty.String)
+			if err != nil || s.IsNull() || !s.IsWhollyKnown() {
+				if !val.IsKnown() {
+					return nil, false
+				}
+				ev.errorf(diag.BadForEach, at, "for_each over a list takes distinct strings", "An element is %s. Use a map or an object, whose keys name the instances, for other values.", describe(val))
+				return nil, false
+			}
+			if seen[s.AsString()] {
+				ev.errorf(diag.BadForEach, at, fmt.Sprintf("for_each has %q twice", s.AsString()), "The elements name the instances, so they must differ; toset([…]) drops repetitions.")
+				return nil, false
+			}
+			seen[s.AsString()] = true
+			out = append(out, element{s.AsString(), s, s})
+		}
+	default:
+		ev.errorf(diag.BadForEach, at, "for_each takes a map, an object, a set or a list of strings", "It is %s.", describe(v))
+		return nil, false
+	}
+	for _, el := range out {
+		if el.name == "" {
+			ev.errorf(diag.BadForEach, at, "for_each has an empty key", "A key names an instance, so it cannot be empty.")
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// axis is one dimension of a matrix.
+type axis struct {
+	name   string
+	values []cty.Value
+}
+
+func (ev *Evaluator) matrixInstances(x *expansion, t *lang.Target) {
+	defer x.finish()
+	if t.ForEach != nil {
+		ev.add(diag.Error(diag.ConflictingAttrs, t.ForEach.NameRange, "for_each and matrix on one target", "Each makes the instances; use one of them.", diag.WithRelated(t.Matrix.NameRange, "matrix is set here")))
+		ev.unknownInstance(x, t)
+		return
+	}
+	axes, ok := ev.axes(t)
+	if !ok {
+		ev.unknownInstance(x, t)
+		return
+	}
+	excluded, ok := ev.excludes(t, axes)
+	if !ok {
+		ev.unknownInstance(x, t)
+		return
+	}
+	combos := []map[string]cty.Value{{}}
+	for _, ax := range axes {
+		var next []map[string]cty.Value
+		for _, c := range combos {
+			for _, v := range ax.values {
+				m := map[string]cty.Value{ax.name: v}
+				for k, o := range c {
+					m[k] = o
+				}
+				next = append(next, m)
+			}
+		}
+		combos = next
+	}
+	for _, c := range combos {
+		if !matchesAny(c, excluded) {
+			ev.matrixInstance(x, t, axes, c)
+		}
+	}
+	if len(x.list) == 0 && t.Enabled == nil {
+		ev.errorf(diag.BadMatrix, t.Matrix.Expr.Range(), "The matrix is empty", "matrix_exclude leaves out every combination.")
+	}
+}
+
+func (ev *Evaluator) matrixInstance(x *expansion, t *lang.Target, axes []axis, c map[string]cty.Value) {
+	inst := &Instance{matrix: cty.ObjectVal(c)}
+	if t.MatrixKey != nil {
+		it := ev.item(t.MatrixKey, inst.scope(nil))
+		k, ok := ev.str(it)
+		if !ok {
+			return
+		}
+		inst.Key = k
+	} else {
+		var parts []string
+		for _, ax := range axes {
+			parts = append(parts, keyText(c[ax.name]))
+		}
+		inst.Key = strings.Join(parts, "-")
+	}
+	if x.byKey[inst.Key] != nil {
+		at := t.Matrix.Expr.Range()
+		if t.MatrixKey != nil {
+			at = t.MatrixKey.Expr.Range()
+		}
+		ev.errorf(diag.BadMatrix, at, fmt.Sprintf("Two combinations have the key %q", inst.Key), "The key names the instance; set matrix_key to an expression that differs for every combination.")
+		return
+	}
+	ev.addInstance(x, t, inst)
+}
+
+func keyText(v cty.Value) string {
+	s, err := convert.Convert(v, cty.String)
+	if err != nil || s.IsNull() {
+		return "null"
+	}
+	return s.AsString()
+}
+
+// axes evaluates a matrix in the order in which it is written.
+func (ev *Evaluator) axes(t *lang.Target) ([]axis, bool) {
+	it := ev.item(t.Matrix, &scope{})
+	entries, ok := ev.entries(it, "a map of lists: { os = [\"linux\"], go = [\"1.25\", \"1.26\"] }")
+	if !ok {
+		return nil, false
+	}
+	if len(entries) == 0 {
+		ev.errorf(diag.BadMatrix, it.rng, "The matrix is empty", "A matrix has one axis at least: matrix = { go = [\"1.25\", \"1.26\"] }.")
+		return nil, false
+	}
+	var out []axis
+	for _, e := range entries {
+		v := e.item.value()
+		if e.item.unknown() {
+			return nil, false
+		}
+		ty := v.Type()
+		if e.item.null() || !(ty.IsListType() || ty.IsTupleType() || ty.IsSetType()) {
+			ev.errorf(diag.BadMatrix, e.item.rng, fmt.Sprintf("The axis %q is not a list", e.key), "It is %s; write the values of the axis in brackets.", describe(v))
+			return nil, false
+		}
+		ax := axis{name: e.key}
+		for i := v.ElementIterator(); i.Next(); {
+			_, val := i.Element()
+			if !val.IsKnown() {
+				return nil, false
+			}
+			ax.values = append(ax.values, val)
+		}
+		if len(ax.values) == 0 {
+			ev.errorf(diag.BadMatrix, e.item.rng, fmt.Sprintf("The axis %q has no values", e.key), "A matrix over an empty axis has no instances; use enabled = false to switch a target off.")
+			return nil, false
+		}
+		out = append(out, ax)
+	}
+	return out, true
+}
+
+func (ev *Evaluator) excludes(t *lang.Target, axes []axis) ([]map[string]cty.Value, bool) {
+	if t.MatrixExclude == nil {
+		return nil, true
+	}
+	items, ok := ev.list(ev.item(t.MatrixExclude, &scope{}), "a list of objects")
+	if !ok {
+		return nil, false
+	}
+	var names []string
+	for _, ax := range axes {
+		names = append(names, ax.name)
+	}
+	var out []map[string]cty.Value
+	for _, it := range items {
+		entries, ok := ev.entries(it, "an object of axis values")
+		if !ok {
+			return nil, false
+		}
+		m := map[string]cty.Value{}
+		for _, e := range entries {
+			if !hasString(names, e.key) {
+				ev.errorf(diag.BadMatrix, e.keyRange, fmt.Sprintf("The matrix has no axis %q", e.key), "Its axes are %s.%s", diag.List(names, 20), diag.DidYouMean(e.key, names))
+				return nil, false
+			}
+			m[e.key] = e.item.value()
+		}
+		out = append(out, m)
+	}
+	return out, true
+}
+
+func matchesAny(c map[string]cty.Value, patterns []map[string]cty.Value) bool {
+	for _, p := range patterns {
+		all := true
+		for k, v := range p {
+			all = all && keyText(c[k]) == keyText(v)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+func hasString(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// repeat expands a step's for_each and enabled into the scopes it runs in.
+func (ev *Evaluator) repeat(h *lang.StepHead, sc *scope) []*scope {
+	scopes := []*scope{sc}
+	if h.ForEach != nil {
+		elems, ok := ev.elements(h.ForEach, sc)
+		if !ok {
+			elems = []element{{key: cty.UnknownVal(cty.String), value: cty.DynamicVal}}
+		}
+		scopes = scopes[:0]
+		for _, el := range elems {
+			scopes = append(scopes, sc.withEach(el.key, el.value))
+		}
+	}
+	if h.Enabled == nil {
+		return scopes
+	}
+	var out []*scope
+	for _, s := range scopes {
+		if on, known := ev.condition(h.Enabled, s); !known || on {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// dynamic expands a dynamic block in place.
+func (ev *Evaluator) dynamic(d *lang.Dynamic, sc *scope, each func(lang.Step, *scope) []ir.Step) []ir.Step {
+	v := ev.value(d.ForEach.Expr, sc)
+	one := func(k, val cty.Value) []ir.Step {
+		return each(d.Content, sc.withName(d.Iterator, cty.ObjectVal(map[string]cty.Value{"key": k, "value": val})))
+	}
+	switch {
+	case !v.IsKnown():
+		return one(cty.DynamicVal, cty.DynamicVal)
+	case v.IsNull():
+		return nil
+	case v.IsMarked() || !v.CanIterateElements():
+		ev.errorf(diag.BadForEach, d.ForEach.Expr.Range(), "for_each takes a collection", "It is %s.", describe(v))
+		return nil
+	}
+	var out []ir.Step
+	for e := v.ElementIterator(); e.Next(); {
+		k, val := e.Element()
+		if v.Type().IsSetType() {
+			k = val
+		}
+		out = append(out, one(k, val)...)
+	}
+	return out
+}
+
+// Keys returns the keys of a repeated declaration, in order; nil for others.
+func (ev *Evaluator) Keys(n lang.Node) []string {
+	x := ev.instances(n)
+	var out []string
+	for _, i := range x.list {
+		if i.Keyed {
+			out = append(out, i.Key)
+		}
+	}
+	return out
+}
+
+var _ = hcl.Range{}
+var _ hclsyntax.Expression

@@ -1,0 +1,482 @@
+package eval
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/lang/funcs"
+)
+
+// item is a value at a place: an attribute, an element of a list, an entry of an
+// object. It is evaluated when first looked at, so that a list or an object that
+// is written out can be read part by part, each part with a range of its own.
+type item struct {
+	ev   *Evaluator
+	sc   *scope
+	name string // of the attribute that it belongs to
+	expr hclsyntax.Expression
+	rng  hcl.Range
+	v    cty.Value
+	done bool
+}
+
+func (ev *Evaluator) item(a *lang.Attr, sc *scope) *item {
+	return &item{ev: ev, sc: sc, name: a.Name, expr: a.Expr, rng: a.Expr.Range()}
+}
+
+// given makes an item of a value that no expression of its own stands for.
+func (ev *Evaluator) given(name string, v cty.Value, at hcl.Range) *item {
+	return &item{ev: ev, name: name, v: v, done: true, rng: at}
+}
+
+func (it *item) value() cty.Value {
+	if !it.done {
+		it.v, it.done = it.ev.value(it.expr, it.sc), true
+	}
+	return it.v
+}
+
+// unknown reports whether the value is not known, which is no error of its own.
+func (it *item) unknown() bool { return !it.value().IsKnown() }
+
+func (it *item) null() bool {
+	v := it.value()
+	return v.IsKnown() && v.IsNull()
+}
+
+// sensitive reports a sensitive value where none may be, and whether it did.
+func (it *item) sensitive() bool {
+	if !it.value().ContainsMarked() {
+		return false
+	}
+	it.ev.errorf(diag.SensitiveValue, it.rng, fmt.Sprintf("A sensitive value in %s", it.name),
+		"What stands in %s can be read from the image, the Dockerfile or the log. Use a secret block and mount it instead.", it.name)
+	it.v = cty.DynamicVal
+	return true
+}
+
+// ready reports whether there is a value to read: neither unknown, null nor
+// sensitive.
+func (it *item) ready() bool {
+	v := it.value()
+	if !v.IsKnown() || it.sensitive() {
+		return false
+	}
+	return !v.IsNull()
+}
+
+// describe names a value's type for a message, and the value when it is short.
+func describe(v cty.Value) string {
+	if b := FromCty(v); b != nil {
+		return b.Describe()
+	}
+	v, marks := v.Unmark()
+	t := v.Type()
+	switch {
+	case v.IsNull():
+		return "null"
+	case !v.IsKnown():
+		return "a " + t.FriendlyName()
+	case len(marks) > 0:
+		return "a sensitive " + t.FriendlyName()
+	case t == cty.String:
+		s := v.AsString()
+		if len(s) > 60 {
+			s = s[:57] + "…"
+		}
+		return fmt.Sprintf("the string %q", s)
+	case t == cty.Number:
+		return "the number " + v.AsBigFloat().Text('f', -1)
+	case t == cty.Bool:
+		return fmt.Sprintf("the bool %t", v.True())
+	case t.IsTupleType() || t.IsListType():
+		return fmt.Sprintf("a list of %d", v.LengthInt())
+	case t.IsObjectType() || t.IsMapType():
+		return "an object"
+	}
+	return "a " + t.FriendlyName()
+}
+
+// wrongType reports a value of a type that the place does not take.
+func (it *item) wrongType(want string) {
+	v := it.value()
+	if b := FromCty(v); b != nil {
+		if b.Kind == Kind(lang.KindSecret) {
+			it.ev.errorf(diag.SecretInValue, it.rng, fmt.Sprintf("A secret in %s", it.name),
+				"What stands in %s can be read from the image, the Dockerfile or the log. Mount %s, or put it into the env of a run step.", it.name, b.Describe())
+			return
+		}
+		it.ev.errorf(diag.BuildInString, it.rng, fmt.Sprintf("%s takes %s", it.name, want), "%s is a value to build with, and no text.", b.Describe())
+		return
+	}
+	it.ev.errorf(diag.WrongType, it.rng, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
+}
+
+// str reads a string; numbers and bools are taken as HCL converts them.
+func (ev *Evaluator) str(it *item) (string, bool) {
+	if !it.ready() {
+		return "", false
+	}
+	v := it.value()
+	if v.Type() == cty.String {
+		return v.AsString(), true
+	}
+	if t := v.Type(); t == cty.Number || t == cty.Bool {
+		if s, err := convert.Convert(v, cty.String); err == nil {
+			return s.AsString(), true
+		}
+	}
+	it.wrongType("a string")
+	return "", false
+}
+
+// attrStr reads a string attribute; ok is false when it is not set.
+func (ev *Evaluator) attrStr(a *lang.Attr, sc *scope) (string, bool) {
+	if a == nil {
+		return "", false
+	}
+	return ev.str(ev.item(a, sc))
+}
+
+// word reads a string that expands at build time.
+func (ev *Evaluator) word(it *item) (ir.Word, bool) {
+	s, ok := ev.str(it)
+	if !ok {
+		return "", false
+	}
+	return ev.quote(s, it)
+}
+
+func (ev *Evaluator) quote(s string, it *item) (ir.Word, bool) {
+	w, err := ir.Quote(s)
+	if err != nil {
+		ev.errorf(diag.BadExpansion, it.rng, fmt.Sprintf("A bad expansion in %s", it.name),
+			"BuildKit cannot read %q: %v. The forms are $NAME, ${NAME}, ${NAME:-word}, :+ :? # ## %% %%%% / and // (written $${…} in HCL); \\$ is a dollar.", s, err)
+		return "", false
+	}
+	return w, true
+}
+
+func (ev *Evaluator) attrWord(a *lang.Attr, sc *scope) (ir.Word, bool) {
+	if a == nil {
+		return "", false
+	}
+	return ev.word(ev.item(a, sc))
+}
+
+// boolean reads a bool; code is what a wrong type is called.
+func (ev *Evaluator) boolean(it *item, code diag.Code) (bool, bool) {
+	if !it.ready() {
+		return false, false
+	}
+	b, err := convert.Convert(it.value(), cty.Bool)
+	if err != nil || it.value().Type() == Type {
+		ev.errorf(code, it.rng, fmt.Sprintf("%s takes true or false", it.name), "It is %s.", describe(it.value()))
+		return false, false
+	}
+	return b.True(), true
+}
+
+func (ev *Evaluator) attrBool(a *lang.Attr, sc *scope) (bool, bool) {
+	if a == nil {
+		return false, false
+	}
+	return ev.boolean(ev.item(a, sc), diag.WrongType)
+}
+
+// integer reads a whole number.
+func (ev *Evaluator) integer(it *item) (int64, bool) {
+	if !it.ready() {
+		return 0, false
+	}
+	n, err := convert.Convert(it.value(), cty.Number)
+	if err == nil && it.value().Type() != Type {
+		if i, acc := n.AsBigFloat().Int64(); acc == 0 {
+			return i, true
+		}
+	}
+	it.wrongType("a whole number")
+	return 0, false
+}
+
+// list reads the elements of a list, nulls left out.
+func (ev *Evaluator) list(it *item, want string) (out []*item, ok bool) {
+	if t, isTuple := it.expr.(*hclsyntax.TupleConsExpr); isTuple && !it.done {
+		for _, e := range t.Exprs {
+			el := &item{ev: ev, sc: it.sc, name: it.name, expr: e, rng: e.Range()}
+			if !el.null() {
+				out = append(out, el)
+			}
+		}
+		return out, true
+	}
+	if !it.ready() {
+		return nil, false
+	}
+	v := it.value()
+	if t := v.Type(); !t.IsTupleType() && !t.IsListType() && !t.IsSetType() {
+		it.wrongType(want)
+		return nil, false
+	}
+	for e := v.ElementIterator(); e.Next(); {
+		_, el := e.Element()
+		if el.IsKnown() && el.IsNull() {
+			continue
+		}
+		out = append(out, ev.given(it.name, el, it.rng))
+	}
+	return out, true
+}
+
+// strings reads a list of strings.
+func (ev *Evaluator) strings(it *item) (out []string, ok bool) {
+	items, ok := ev.list(it, "a list of strings")
+	if !ok {
+		return nil, false
+	}
+	out = []string{}
+	for _, el := range items {
+		s, fine := ev.str(el)
+		ok = ok && fine
+		out = append(out, s)
+	}
+	return out, ok
+}
+
+func (ev *Evaluator) attrStrings(a *lang.Attr, sc *scope) ([]string, bool) {
+	if a == nil {
+		return nil, false
+	}
+	return ev.strings(ev.item(a, sc))
+}
+
+// words reads a list of strings that expand, or one such string.
+func (ev *Evaluator) words(it *item) (out []ir.Word, ok bool) {
+	items, ok := ev.list(it, "a list of strings")
+	if !ok {
+		return nil, false
+	}
+	for _, el := range items {
+		w, fine := ev.word(el)
+		ok = ok && fine
+		out = append(out, w)
+	}
+	return out, ok
+}
+
+// entry is a key and its value.
+type entry struct {
+	key      string
+	keyRange hcl.Range
+	item     *item
+}
+
+// entries reads an object: in source order when it is written out, where a key
+// given twice is an error, and by key when it is computed.
+func (ev *Evaluator) entries(it *item, want string) (out []entry, ok bool) {
+	if obj, isObj := it.expr.(*hclsyntax.ObjectConsExpr); isObj && !it.done {
+		return ev.literalEntries(it, obj)
+	}
+	if !it.ready() {
+		return nil, false
+	}
+	v := it.value()
+	if t := v.Type(); !t.IsObjectType() && !t.IsMapType() {
+		it.wrongType(want)
+		return nil, false
+	}
+	for e := v.ElementIterator(); e.Next(); {
+		k, val := e.Element()
+		out = append(out, entry{key: k.AsString(), keyRange: it.rng, item: ev.given(it.name, val, it.rng)})
+	}
+	return out, true
+}
+
+func (ev *Evaluator) literalEntries(it *item, obj *hclsyntax.ObjectConsExpr) (out []entry, ok bool) {
+	ok = true
+	seen := map[string]hcl.Range{}
+	for _, kv := range obj.Items {
+		key, constant := lang.ConstString(kv.KeyExpr)
+		if !constant {
+			kit := &item{ev: ev, sc: it.sc, name: "a key of " + it.name, expr: kv.KeyExpr, rng: kv.KeyExpr.Range()}
+			if key, constant = ev.str(kit); !constant {
+				if kit.null() {
+					ev.errorf(diag.NullValue, kit.rng, fmt.Sprintf("A key of %s is null", it.name), "A key is a string.")
+				}
+				ok = false
+				continue
+			}
+		}
+		at := kv.KeyExpr.Range()
+		if first, twice := seen[key]; twice {
+			ev.add(diag.Error(diag.DuplicateKey, at, fmt.Sprintf("%q is given twice in %s", key, it.name), "Which of the two holds is not for the reader to guess; remove one.", diag.WithRelated(first, "first given here")))
+			ok = false
+			continue
+		}
+		seen[key] = at
+		out = append(out, entry{key: key, keyRange: at, item: &item{ev: ev, sc: it.sc, name: it.name, expr: kv.ValueExpr, rng: kv.ValueExpr.Range()}})
+	}
+	return out, ok
+}
+
+// option reads the keys of an options object, each by its own function; unknown
+// keys are errors.
+func (ev *Evaluator) options(it *item, what string, known map[string]func(*item)) bool {
+	entries, ok := ev.entries(it, "an object")
+	for _, e := range entries {
+		read := known[e.key]
+		if read == nil {
+			ev.errorf(diag.UnknownOption, e.keyRange, fmt.Sprintf("Unknown key %q in %s", e.key, what),
+				"It takes %s.%s", diag.List(sortedKeys(known), 20), diag.DidYouMean(e.key, sortedKeys(known)))
+			ok = false
+			continue
+		}
+		if !e.item.null() {
+			read(e.item)
+		}
+	}
+	return ok
+}
+
+// build reads a build value of one of some kinds.
+func (ev *Evaluator) build(it *item, kinds ...Kind) *Value {
+	v := it.value()
+	if !v.IsKnown() {
+		return nil
+	}
+	v, _ = v.Unmark()
+	want := kindList(kinds)
+	if v.IsNull() {
+		ev.nullBuild(it, want)
+		return nil
+	}
+	b := FromCty(v)
+	if b == nil {
+		ev.notBuild(it, v, want, kinds)
+		return nil
+	}
+	for _, k := range kinds {
+		if b.Kind == k {
+			return b
+		}
+	}
+	ev.add(diag.Error(diag.WrongKind, it.rng, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is %s.%s", b.Describe(), articleKind(b.Kind), kindHint(b, kinds)), declared(b)...))
+	return nil
+}
+
+func declared(b *Value) []diag.Option {
+	if b.Inst == nil {
+		return nil
+	}
+	return []diag.Option{diag.WithRelated(b.Inst.Node.Base().NameRange, "declared here")}
+}
+
+// kindHint says how to get from the value that is there to one that fits.
+func kindHint(b *Value, kinds []Kind) string {
+	for _, k := range kinds {
+		if b.Kind == Kind(lang.KindArtifact) && k == Kind(lang.KindStage) {
+			return " A stage starts from a whole stage or image; copy the artifact in a step."
+		}
+	}
+	return ""
+}
+
+func articleKind(k Kind) string {
+	switch k {
+	case KindImage, Kind(lang.KindArtifact), Kind(lang.KindSSH):
+		return "an " + string(k)
+	}
+	return "a " + string(k)
+}
+
+func kindList(kinds []Kind) string {
+	var out []string
+	for _, k := range kinds {
+		if k != KindScratch && k != KindMount {
+			out = append(out, articleKind(k))
+		}
+	}
+	if len(out) == 1 {
+		return out[0]
+	}
+	return strings.Join(out[:len(out)-1], ", ") + " or " + out[len(out)-1]
+}
+
+// nullBuild reports null where a value is needed: most often the reference of a
+// block that is not enabled.
+func (ev *Evaluator) nullBuild(it *item, want string) {
+	if t, ok := it.expr.(*hclsyntax.ScopeTraversalExpr); ok && len(t.Traversal) >= 2 {
+		if step, ok := t.Traversal[1].(hcl.TraverseAttr); ok {
+			if n := ev.mod.Lookup(refKinds[t.Traversal.RootName()], step.Name); n != nil && n.Base().Enabled != nil {
+				ev.add(diag.Error(diag.DisabledReference, it.rng, fmt.Sprintf("%s is not enabled", n.Base().Addr()),
+					fmt.Sprintf("%s needs %s here. Choose another value when it is disabled: cond ? %s : other.", it.name, want, n.Base().Addr()),
+					diag.WithRelated(n.Base().Enabled.SrcRange, "it is switched off here")))
+				return
+			}
+		}
+	}
+	ev.errorf(diag.NullValue, it.rng, fmt.Sprintf("%s is null", it.name), "It needs %s.", want)
+}
+
+// notBuild reports an ordinary value where a build value is needed. A string is
+// most often the name of one.
+func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) {
+	if v.Type() == cty.String && v.IsKnown() {
+		s := v.AsString()
+		if addr, at := ev.findByName(s, kinds); addr != "" {
+			ev.add(diag.Error(diag.StringForBuild, it.rng, fmt.Sprintf("%s takes %s, not its name", it.name, want),
+				fmt.Sprintf("%q is a string. Did you mean %s?", s, addr), diag.WithRelated(at, "%s is declared here", addr), diag.WithFix(it.rng, addr, "write %s", addr)))
+			return
+		}
+		hint := ""
+		for _, k := range kinds {
+			if k == KindImage {
+				hint = fmt.Sprintf(" For an image of a registry write image(%q).", s)
+			}
+		}
+		ev.errorf(diag.StringForBuild, it.rng, fmt.Sprintf("%s takes %s, not a string", it.name, want), "%q is a string, and a string never names something to build with.%s", s, hint)
+		return
+	}
+	if v.Type().IsObjectType() && v.LengthInt() > 0 {
+		for e := v.ElementIterator(); e.Next(); {
+			k, el := e.Element()
+			if FromCty(el) != nil && FromCty(el).Inst != nil {
+				d := FromCty(el).Inst.Node.Base()
+				ev.errorf(diag.MissingKey, it.rng, fmt.Sprintf("%s takes one instance", it.name), "%s has for_each; choose one with a key: %s[%q].", d.Addr(), d.Addr(), k.AsString())
+				return
+			}
+			break
+		}
+	}
+	ev.errorf(diag.WrongType, it.rng, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
+}
+
+// findByName looks for a declaration of one of some kinds that a string names or
+// nearly names.
+func (ev *Evaluator) findByName(s string, kinds []Kind) (string, hcl.Range) {
+	for _, k := range kinds {
+		kind := lang.Kind(k)
+		names := ev.mod.Names(kind)
+		n := ev.mod.Lookup(kind, s)
+		if n == nil {
+			if near := diag.Nearest(s, names); near != "" {
+				n = ev.mod.Lookup(kind, near)
+			}
+		}
+		if n != nil && n.Base().NameRange.Filename != "" {
+			return n.Base().Addr(), n.Base().NameRange
+		}
+	}
+	return "", hcl.Range{}
+}
+
+// Sensitive is the mark of values that may be shown nowhere.
+var Sensitive = funcs.Sensitive

@@ -1,0 +1,256 @@
+package eval
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	if fsys == nil {
+		return nil, fs.ErrNotExist
+	}
+	return fs.ReadFile(fsys, name)
+}
+
+// localContext evaluates a context; nil when it has errors.
+func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
+	if c, ok := inst.memo.(*ir.Context); ok {
+		return c
+	}
+	n := inst.Node.(*lang.Context)
+	sc := inst.scope(nil)
+	c := &ir.Context{Name: ev.contextName(inst), Path: ".", Range: n.Range}
+	inst.memo = c
+	if p, ok := ev.attrStr(n.Path, sc); ok {
+		c.Path = p
+	}
+	at := n.NameRange
+	if n.Path != nil {
+		at = n.Path.Expr.Range()
+	}
+	if dir, ok := ev.opt.Contexts[inst.Name()]; ok {
+		// The caller's directory takes the place of the module's; what is left out
+		// of it, its own ignore file says.
+		c.Path = dir
+		return c
+	}
+	full, ok := ev.abs(c.Path)
+	if !ok || path.IsAbs(c.Path) {
+		ev.errorf(diag.BadPath, at, fmt.Sprintf("The context %q leaves the module", n.Name), "%q is not below the module's directory. A caller may give a context any directory with --context %s=DIR.", c.Path, n.Name)
+		return c
+	}
+	if ev.fsys != nil && n.NameRange.Filename != "" {
+		if info, err := fs.Stat(ev.fsys, full); err != nil || !info.IsDir() {
+			ev.errorf(diag.MissingContext, at, fmt.Sprintf("The directory of the context %q is not there", n.Name), "No directory is at %q.%s", c.Path, nearestDir(ev.fsys, full))
+			return c
+		}
+	}
+	c.Path = full
+	ev.patterns(c, n, sc, full)
+	return c
+}
+
+func (ev *Evaluator) contextName(inst *Instance) string {
+	if inst.Keyed {
+		return dockerName(inst.Node.Base().Name) + "-" + dockerName(inst.Key)
+	}
+	return dockerName(inst.Node.Base().Name)
+}
+
+// nearestDir suggests a directory beside a missing one.
+func nearestDir(fsys fs.FS, full string) string {
+	entries, err := fs.ReadDir(fsys, path.Dir(full))
+	if err != nil {
+		return ""
+	}
+	var dirs []string
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs = append(dirs, e.Name())
+		}
+	}
+	return diag.DidYouMean(path.Base(full), dirs)
+}
+
+// patterns collects what a context leaves out: everything but the includes, then
+// the ignore file, then the excludes; the last match wins.
+func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, dir string) {
+	var raw []string
+	include, hasInclude := ev.attrStrings(n.Include, sc)
+	if hasInclude {
+		raw = append(raw, "**")
+		for _, p := range include {
+			if strings.HasPrefix(p, "!") {
+				ev.errorf(diag.BadIgnoreFile, n.Include.Expr.Range(), fmt.Sprintf("%q is no include pattern", p), "An include has no !; put what is left out into exclude.")
+				continue
+			}
+			raw = append(raw, "!"+p)
+		}
+	}
+	file := ".dockerignore"
+	if f, ok := ev.attrStr(n.IgnoreFile, sc); ok {
+		file = f
+	}
+	fromFile := ev.ignoreFile(n, dir, file)
+	exclude, _ := ev.attrStrings(n.Exclude, sc)
+	own, err := ignorefile.ReadAll(strings.NewReader(strings.Join(raw, "\n")))
+	more, err2 := ignorefile.ReadAll(strings.NewReader(strings.Join(exclude, "\n")))
+	if err != nil || err2 != nil {
+		return
+	}
+	c.Patterns = append(append(own, fromFile...), more...)
+	if len(own) == 0 && len(more) == 0 && len(fromFile) > 0 {
+		c.IgnoreFile = file
+	}
+	for _, p := range append(own, more...) {
+		if _, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")}); err != nil {
+			ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%q is no pattern", p), "%v.", err)
+		}
+	}
+}
+
+func (ev *Evaluator) ignoreFile(n *lang.Context, dir, file string) []string {
+	if file == "" {
+		return nil
+	}
+	name := path.Join(dir, file)
+	if got, ok := ev.ignores[name]; ok {
+		return got
+	}
+	data, err := readFile(ev.fsys, name)
+	if err != nil {
+		if n.IgnoreFile != nil {
+			ev.errorf(diag.MissingFile, n.IgnoreFile.Expr.Range(), "The ignore file is not there", "No file is at %q.", name)
+		}
+		ev.ignores[name] = nil
+		return nil
+	}
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
+	if err != nil {
+		ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%s cannot be read", name), "%v.", err)
+	}
+	ev.ignores[name] = patterns
+	return patterns
+}
+
+// cache evaluates a cache in the scope of the stage that mounts it.
+func (ev *Evaluator) cache(inst *Instance, user *scope) *ir.Cache {
+	n := inst.Node.(*lang.Cache)
+	sc := inst.scope(user.platform)
+	if c, ok := inst.memo.(*ir.Cache); ok && !n.TargetPlatform {
+		return c
+	}
+	c := &ir.Cache{ID: inst.Name(), Range: n.Range}
+	if ev.mod.Dir != "." && ev.mod.Dir != "" {
+		c.ID = ev.mod.Dir + "/" + c.ID
+	}
+	if n.ID != nil {
+		if id, ok := ev.checked(ev.item(n.ID, sc), diag.EmptyValue, "id of a cache", notEmpty); ok {
+			c.ID = id
+		}
+	}
+	c.Sharing = ir.Sharing(ev.attrEnum(n.Sharing, sc, diag.BadSharing, "sharing mode", sharings))
+	if w := ev.chmod(n.Mode, sc); w != "" {
+		c.Mode, _ = w.Const()
+	}
+	c.UID, c.GID = ev.id(n.UID, sc), ev.id(n.GID, sc)
+	if n.From != nil {
+		it := ev.item(n.From, sc)
+		if v := ev.build(it, kStage, KindImage, kContext); v != nil {
+			c.From = ev.source(it, v, user.platform)
+		}
+	}
+	c.Path, _ = ev.attrWord(n.Path, sc)
+	inst.memo = c
+	return c
+}
+
+// id reads a user's or a group's number.
+func (ev *Evaluator) id(a *lang.Attr, sc *scope) *int {
+	if a == nil {
+		return nil
+	}
+	it := ev.item(a, sc)
+	n, ok := ev.integer(it)
+	if !ok {
+		return nil
+	}
+	if n < 0 || n > 1<<32-2 {
+		ev.errorf(diag.WrongType, it.rng, fmt.Sprintf("%s is out of range", a.Name), "An id goes from 0 to 4294967294.")
+		return nil
+	}
+	i := int(n)
+	return &i
+}
+
+func (ev *Evaluator) secret(inst *Instance) *ir.Secret {
+	if s, ok := inst.memo.(*ir.Secret); ok {
+		return s
+	}
+	n := inst.Node.(*lang.Secret)
+	sc := inst.scope(nil)
+	s := &ir.Secret{ID: inst.Name(), Required: true, Range: n.Range}
+	inst.memo = s
+	if n.ID != nil {
+		if id, ok := ev.checked(ev.item(n.ID, sc), diag.EmptyValue, "id of a secret", notEmpty); ok {
+			s.ID = id
+		}
+	}
+	if r, ok := ev.attrBool(n.Required, sc); ok {
+		s.Required = r
+	}
+	s.Env, _ = ev.attrStr(n.Env, sc)
+	s.File, _ = ev.attrStr(n.File, sc)
+	if s.Env != "" && s.File != "" {
+		ev.add(diag.Error(diag.ConflictingAttrs, n.File.NameRange, "A secret with env and file", "The value is in one of the two.", diag.WithRelated(n.Env.NameRange, "env is set here")))
+	}
+	return s
+}
+
+func (ev *Evaluator) ssh(inst *Instance) *ir.SSH {
+	if s, ok := inst.memo.(*ir.SSH); ok {
+		return s
+	}
+	n := inst.Node.(*lang.SSH)
+	sc := inst.scope(nil)
+	s := &ir.SSH{ID: inst.Name(), Required: true, Range: n.Range}
+	inst.memo = s
+	if n.ID != nil {
+		if id, ok := ev.checked(ev.item(n.ID, sc), diag.EmptyValue, "id of an ssh agent", notEmpty); ok {
+			s.ID = id
+		}
+	}
+	if r, ok := ev.attrBool(n.Required, sc); ok {
+		s.Required = r
+	}
+	return s
+}
+
+// checkOnBuild parses one instruction as BuildKit does when it runs a trigger.
+func checkOnBuild(text string) error {
+	res, err := parser.Parse(strings.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("%v", err)
+	}
+	if len(res.AST.Children) != 1 {
+		return fmt.Errorf("a trigger is one instruction")
+	}
+	switch cmd := strings.ToUpper(res.AST.Children[0].Value); cmd {
+	case "FROM", "ONBUILD", "MAINTAINER":
+		return fmt.Errorf("%s cannot be a trigger", cmd)
+	}
+	_, err = instructions.ParseCommand(res.AST.Children[0])
+	return err
+}

@@ -1,0 +1,351 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// scope is where an expression stands: for which platform, in which instance,
+// under which iterators.
+type scope struct {
+	platform *ocispecs.Platform // the target's; nil for the default
+	each     cty.Value
+	key      cty.Value
+	matrix   cty.Value
+	names    map[string]cty.Value
+	keyed    bool
+}
+
+func (i *Instance) scope(p *ocispecs.Platform) *scope {
+	return &scope{platform: p, each: i.each, key: i.key, matrix: i.matrix, keyed: i.key != cty.NilVal}
+}
+
+func (s *scope) withEach(key, value cty.Value) *scope {
+	c := *s
+	c.key, c.each, c.keyed = key, value, true
+	return &c
+}
+
+func (s *scope) withName(name string, v cty.Value) *scope {
+	c := *s
+	c.names = map[string]cty.Value{name: v}
+	for k, o := range s.names {
+		if k != name {
+			c.names[k] = o
+		}
+	}
+	return &c
+}
+
+// value evaluates an expression. Errors are reported and give an unknown value,
+// which everything downstream passes over in silence.
+func (ev *Evaluator) value(e hclsyntax.Expression, sc *scope) cty.Value {
+	switch e := e.(type) {
+	case *hclsyntax.LiteralValueExpr:
+		return e.Val
+	case *hclsyntax.TemplateExpr:
+		if len(e.Parts) == 1 {
+			if lit, ok := e.Parts[0].(*hclsyntax.LiteralValueExpr); ok {
+				return lit.Val
+			}
+		}
+	case *hclsyntax.ScopeTraversalExpr:
+		if v, ok := ev.plainRef(e.Traversal, sc); ok {
+			return v
+		}
+	}
+	if ev.mod.IsBad(e.Range()) {
+		return cty.DynamicVal
+	}
+	ctx := ev.context(e, sc)
+	v, diags := e.Value(ctx)
+	if len(diags) > 0 {
+		ev.explain(diags, e)
+		if diags.HasErrors() {
+			return cty.DynamicVal
+		}
+	}
+	return v
+}
+
+// plainRef is the short way for `stage.build` and `scratch`.
+func (ev *Evaluator) plainRef(t hcl.Traversal, sc *scope) (cty.Value, bool) {
+	if len(t) == 1 && t.RootName() == "scratch" && sc.names == nil {
+		return scratchValue, true
+	}
+	if len(t) != 2 || sc.names != nil {
+		return cty.NilVal, false
+	}
+	step, ok := t[1].(hcl.TraverseAttr)
+	kind := refKinds[t.RootName()]
+	if !ok || kind == "" {
+		return cty.NilVal, false
+	}
+	n := ev.mod.Lookup(kind, step.Name)
+	if n == nil {
+		return cty.DynamicVal, true // reported by Resolve
+	}
+	return ev.ref(n, sc), true
+}
+
+var scratchValue = Of(&Value{Kind: KindScratch})
+
+var refKinds = map[string]lang.Kind{
+	"var": lang.KindVariable, "local": lang.KindLocal, "stage": lang.KindStage, "artifact": lang.KindArtifact, "context": lang.KindContext,
+	"cache": lang.KindCache, "secret": lang.KindSecret, "ssh": lang.KindSSH, "target": lang.KindTarget, "group": lang.KindGroup,
+}
+
+// ref is the value of a reference to a declaration.
+func (ev *Evaluator) ref(n lang.Node, sc *scope) cty.Value {
+	switch n := n.(type) {
+	case *lang.Variable:
+		return ev.variable(n)
+	case *lang.Local:
+		return ev.local(n, sc.platform)
+	}
+	return ev.instances(n).value
+}
+
+// context gives an expression the values of exactly the names that it uses.
+func (ev *Evaluator) context(e hclsyntax.Expression, sc *scope) *hcl.EvalContext {
+	named := map[string]map[string]cty.Value{}
+	vars := map[string]cty.Value{}
+	for _, t := range hclsyntax.Variables(e) {
+		root := t.RootName()
+		if v, ok := sc.names[root]; ok {
+			vars[root] = v
+			continue
+		}
+		if kind := refKinds[root]; kind != "" && len(t) > 1 {
+			if step, ok := t[1].(hcl.TraverseAttr); ok {
+				if named[root] == nil {
+					named[root] = map[string]cty.Value{}
+				}
+				if n := ev.mod.Lookup(kind, step.Name); n != nil {
+					named[root][step.Name] = ev.ref(n, sc)
+				}
+			}
+			continue
+		}
+		if v, ok := ev.object(root, sc); ok {
+			vars[root] = v
+		}
+	}
+	for root, m := range named {
+		vars[root] = cty.ObjectVal(m)
+	}
+	return &hcl.EvalContext{Variables: vars, Functions: ev.functions(sc.platform)}
+}
+
+// object is the value of a built-in object.
+func (ev *Evaluator) object(root string, sc *scope) (cty.Value, bool) {
+	switch root {
+	case "scratch":
+		return scratchValue, true
+	case "platform":
+		return cty.ObjectVal(map[string]cty.Value{"build": platformObject(ev.opt.BuildPlatform), "target": platformObject(ev.target(sc.platform))}), true
+	case "path":
+		return cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal("."), "root": cty.StringVal(ev.rootPath())}), true
+	case "git":
+		return ev.gitObject(), true
+	case "each":
+		if sc.keyed {
+			return cty.ObjectVal(map[string]cty.Value{"key": sc.key, "value": sc.each}), true
+		}
+	case "matrix":
+		if sc.matrix != cty.NilVal {
+			return sc.matrix, true
+		}
+	}
+	return cty.DynamicVal, true
+}
+
+// target is the platform that a stage is evaluated for when none is asked for.
+func (ev *Evaluator) target(p *ocispecs.Platform) ocispecs.Platform {
+	if p != nil {
+		return *p
+	}
+	return ev.opt.BuildPlatform
+}
+
+func platformObject(p ocispecs.Platform) cty.Value {
+	return cty.ObjectVal(map[string]cty.Value{
+		"os": cty.StringVal(p.OS), "arch": cty.StringVal(p.Architecture), "variant": cty.StringVal(p.Variant),
+		"id": cty.StringVal(platforms.FormatAll(p)),
+	})
+}
+
+func (ev *Evaluator) gitObject() cty.Value {
+	if ev.git == cty.NilVal {
+		ev.git = noGit
+		if ev.opt.Git != nil {
+			if g := ev.opt.Git(); g != nil {
+				ev.git = g.object()
+			}
+		}
+	}
+	return ev.git
+}
+
+// functions is the table of built-in functions and the module's own.
+func (ev *Evaluator) functions(p *ocispecs.Platform) map[string]function.Function {
+	names := ev.mod.Names(lang.KindFunction)
+	if len(names) == 0 {
+		return ev.builtins
+	}
+	key := platformKey(p)
+	if m := ev.funcs[key]; m != nil {
+		return m
+	}
+	m := make(map[string]function.Function, len(ev.builtins)+len(names))
+	for k, f := range ev.builtins {
+		m[k] = f
+	}
+	ev.funcs[key] = m
+	for _, name := range names {
+		f := ev.mod.Lookup(lang.KindFunction, name).(*lang.Function)
+		if f.Bad || f.Result == nil {
+			m[name] = anything
+			continue
+		}
+		m[name] = ev.userFunction(f, p)
+	}
+	return m
+}
+
+// anything stands for a function that was refused.
+var anything = function.New(&function.Spec{
+	VarParam: &function.Parameter{Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true, AllowMarked: true},
+	Type:     function.StaticReturnType(cty.DynamicPseudoType),
+	Impl:     func([]cty.Value, cty.Type) (cty.Value, error) { return cty.DynamicVal, nil },
+})
+
+// userFunction makes a callable of a function block.
+func (ev *Evaluator) userFunction(f *lang.Function, p *ocispecs.Platform) function.Function {
+	spec := &function.Spec{}
+	param := func(e hcl.Expression) function.Parameter {
+		return function.Parameter{Name: hcl.ExprAsKeyword(e), Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}
+	}
+	if f.Params != nil {
+		list, _ := hcl.ExprList(f.Params.Expr)
+		for _, e := range list {
+			spec.Params = append(spec.Params, param(e))
+		}
+	}
+	if f.Variadic != nil {
+		v := param(f.Variadic.Expr)
+		spec.VarParam = &v
+	}
+	call := func(args []cty.Value) (cty.Value, error) {
+		names := map[string]cty.Value{}
+		for i, p := range spec.Params {
+			names[p.Name] = args[i]
+		}
+		if spec.VarParam != nil {
+			names[spec.VarParam.Name] = cty.TupleVal(args[len(spec.Params):])
+		}
+		ctx := ev.context(f.Result.Expr, &scope{platform: p, names: names})
+		v, diags := f.Result.Expr.Value(ctx)
+		for _, d := range diags {
+			if d.Severity == hcl.DiagError {
+				return cty.DynamicVal, fmt.Errorf("in %s() at %s: %s; %s", f.Name, d.Subject, d.Summary, d.Detail)
+			}
+		}
+		return v, nil
+	}
+	spec.Type = func(args []cty.Value) (cty.Type, error) {
+		v, err := call(args)
+		return v.Type(), err
+	}
+	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) { return call(args) }
+	return function.New(spec)
+}
+
+// explain turns HCL's evaluation errors into hbuild's.
+func (ev *Evaluator) explain(diags hcl.Diagnostics, e hclsyntax.Expression) {
+	for _, d := range diags {
+		at := e.Range()
+		if d.Subject != nil {
+			at = *d.Subject
+		}
+		code, summary, detail := diag.Operation, d.Summary, d.Detail
+		var opts []diag.Option
+		switch {
+		case d.Summary == "Invalid template interpolation value" || strings.Contains(d.Detail, "string required") && usesBuild(d):
+			if v := buildIn(d); v != nil {
+				ev.buildInString(at, v)
+				continue
+			}
+			code = diag.WrongType
+		case d.Summary == "Error in function call" || strings.HasPrefix(d.Summary, "Invalid function argument"):
+			code = diag.FunctionError
+			var coded *codedError
+			if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && errors.As(extra.FunctionCallError(), &coded) {
+				code, summary, detail = coded.code, coded.summary, coded.detail
+			}
+			if v := buildIn(d); v != nil && strings.Contains(d.Detail, "string required") {
+				ev.buildInString(at, v)
+				continue
+			}
+		case strings.HasPrefix(d.Summary, "Not enough function arguments"), strings.HasPrefix(d.Summary, "Too many function arguments"):
+			code = diag.FunctionError
+		case d.Summary == "Unsupported attribute", d.Summary == "Invalid index", d.Summary == "Missing map element":
+			code = diag.UnknownKey
+			if strings.Contains(d.Detail, "build value") {
+				code = diag.AttributeOfBuild
+			}
+		case d.Summary == "Attempt to get attribute from null value", d.Summary == "Attempt to index null value":
+			code = diag.NullValue
+		case d.Summary == "Inconsistent conditional result types":
+			code = diag.WrongType
+		}
+		if d.Expression != nil {
+			opts = append(opts, diag.WithEval(d.Expression, d.EvalContext))
+		}
+		ev.add(diag.New(d.Severity, code, at, summary, detail, opts...))
+	}
+}
+
+func usesBuild(d *hcl.Diagnostic) bool { return buildIn(d) != nil }
+
+// buildIn returns the build value that the expression of a diagnostic has.
+func buildIn(d *hcl.Diagnostic) *Value {
+	if d.Expression == nil || d.EvalContext == nil {
+		return nil
+	}
+	v, diags := d.Expression.Value(d.EvalContext)
+	if diags.HasErrors() {
+		return nil
+	}
+	v, _ = v.Unmark()
+	return FromCty(v)
+}
+
+func (ev *Evaluator) buildInString(at hcl.Range, v *Value) {
+	if v.Kind == Kind(lang.KindSecret) {
+		ev.errorf(diag.SecretInValue, at, "A secret cannot become text",
+			"%s is known to the running step only, and hbuild writes it nowhere. Mount it (mounts = { \"/run/secrets/x\" = %s }) or put it into the env of a run step.", v.Describe(), v.Describe())
+		return
+	}
+	ev.errorf(diag.BuildInString, at, fmt.Sprintf("A %s cannot become text", v.Kind),
+		"%s is a value to build with, not a name. Use it without quotes and ${ } where a %s is taken; for its name, put that into a local.", v.Describe(), v.Kind)
+}
+
+// codedError carries a code of its own through a function call.
+type codedError struct {
+	code            diag.Code
+	summary, detail string
+}
+
+func (e *codedError) Error() string { return e.summary + ": " + e.detail }

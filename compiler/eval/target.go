@@ -1,0 +1,450 @@
+package eval
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/hashicorp/hcl/v2"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/go-csvvalue"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// targetReader reads a target's attributes: what the block sets, else what its
+// defaults say.
+type targetReader struct {
+	ev       *Evaluator
+	n        *lang.Target
+	sc       *scope
+	defaults map[string]*item
+}
+
+// notDefaults are the attributes that make instances, which defaults cannot.
+var notDefaults = map[string]bool{"defaults": true, "for_each": true, "enabled": true, "matrix": true, "matrix_exclude": true, "matrix_key": true}
+
+func (ev *Evaluator) readTarget(n *lang.Target, sc *scope) *targetReader {
+	r := &targetReader{ev: ev, n: n, sc: sc, defaults: map[string]*item{}}
+	if n.Defaults == nil {
+		return r
+	}
+	entries, _ := ev.entries(ev.item(n.Defaults, sc), "an object of target attributes")
+	schema := lang.SchemaOf(n)
+	var names []string
+	for _, f := range schema.Fields {
+		if !notDefaults[f.Name] {
+			names = append(names, f.Name)
+		}
+	}
+	for _, e := range entries {
+		if !hasString(names, e.key) {
+			ev.errorf(diag.UnknownOption, e.keyRange, fmt.Sprintf("Unknown key %q in defaults", e.key), "It takes a target's attributes.%s", diag.DidYouMean(e.key, names))
+			continue
+		}
+		e.item.name = e.key
+		r.defaults[e.key] = e.item
+	}
+	return r
+}
+
+// get returns an attribute's value, nil when it is not set or null.
+func (r *targetReader) get(name string) *item {
+	it := r.defaults[name]
+	if a := lang.AttrOf(r.n, name); a != nil {
+		own := r.ev.item(a, r.sc)
+		if !own.null() {
+			it = own
+		}
+	}
+	if it == nil || it.unknown() || it.null() {
+		return nil
+	}
+	return it
+}
+
+func (r *targetReader) strings(name string) []string {
+	if it := r.get(name); it != nil {
+		out, _ := r.ev.strings(it)
+		return out
+	}
+	return nil
+}
+
+func (r *targetReader) boolean(name string) bool {
+	if it := r.get(name); it != nil {
+		b, _ := r.ev.boolean(it, diag.WrongType)
+		return b
+	}
+	return false
+}
+
+func (r *targetReader) str(name string) string {
+	if it := r.get(name); it != nil {
+		s, _ := r.ev.str(it)
+		return s
+	}
+	return ""
+}
+
+// pairs reads a map of literal strings.
+func (r *targetReader) pairs(name string) (out []ir.KV) {
+	it := r.get(name)
+	if it == nil {
+		return nil
+	}
+	entries, _ := r.ev.entries(it, "a map of strings")
+	for _, e := range entries {
+		if e.item.null() || e.item.unknown() {
+			continue
+		}
+		if s, ok := r.ev.str(e.item); ok {
+			out = append(out, ir.KV{Key: e.key, Value: s})
+		}
+	}
+	return out
+}
+
+// Target evaluates an instance of a target. platformsFlag replaces what the
+// target says (--platform).
+func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *ir.Target {
+	if t, ok := inst.memo.(*ir.Target); ok {
+		return t
+	}
+	n := inst.Node.(*lang.Target)
+	t := &ir.Target{Addr: inst.Addr, Name: inst.Name(), Range: n.Range, Comment: ev.mod.CommentAbove(n.Range)}
+	inst.memo = t
+	sc := inst.scope(nil)
+	r := ev.readTarget(n, sc)
+	ev.preconditions(n.Preconditions, inst.Addr, sc)
+	t.Description = r.str("description")
+	ev.tags(t, r)
+	t.Labels, t.Annotations = r.pairs("labels"), r.pairs("annotations")
+	t.Push, t.Pull, t.NoCache = r.boolean("push"), r.boolean("pull"), r.boolean("no_cache")
+	t.CacheFrom, t.CacheTo = ev.csv(r, "cache_from", true), ev.csv(r, "cache_to", true)
+	t.Attest, t.Outputs = ev.csv(r, "attest", false), ev.csv(r, "outputs", false)
+	t.Options = ev.buildOptions(r)
+	ev.requires(t, r, platformsFlag)
+	plats := platformsFlag
+	if len(plats) == 0 {
+		plats = ev.platformList(r)
+	}
+	if len(plats) == 0 {
+		ev.addBuild(t, inst, nil)
+	}
+	for _, p := range plats {
+		ev.addBuild(t, inst, &p)
+	}
+	if n.Image == nil && n.Files == nil && r.get("image") == nil && r.get("files") == nil && !n.Bad {
+		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s makes nothing", inst.Addr), "Set image = stage.NAME, or files = { \"host/path\" = artifact.NAME }, or both.")
+	}
+	if t.Push && len(t.Tags) == 0 && !n.Bad {
+		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s pushes an image without a name", inst.Addr), "Set tags, or drop push.")
+	}
+	return t
+}
+
+func (ev *Evaluator) platformList(r *targetReader) (out []ocispecs.Platform) {
+	it := r.get("platforms")
+	if it == nil {
+		return nil
+	}
+	items, _ := ev.list(it, "a list of platforms")
+	seen := map[string]bool{}
+	for _, el := range items {
+		s, ok := ev.str(el)
+		if !ok {
+			continue
+		}
+		p, err := parsePlatform(s)
+		if err != nil {
+			ev.errorf(diag.BadPlatform, el.rng, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+			continue
+		}
+		if !seen[platforms.FormatAll(p)] {
+			seen[platforms.FormatAll(p)] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// addBuild evaluates what a target makes for one platform.
+func (ev *Evaluator) addBuild(t *ir.Target, inst *Instance, p *ocispecs.Platform) {
+	n := inst.Node.(*lang.Target)
+	sc := inst.scope(p)
+	r := ev.readTarget(n, sc)
+	b := &ir.Build{Platform: p}
+	t.Builds = append(t.Builds, b)
+	if it := r.get("image"); it != nil {
+		if v := ev.build(it, kStage, KindImage, KindScratch); v != nil {
+			b.Image = ev.imageStage(it, v, t, p)
+		}
+	}
+	if it := r.get("files"); it != nil {
+		ev.files(t, b, it, sc)
+	}
+}
+
+// imageStage is the stage that a target exports; an image as it is gets a stage
+// of its own that adds nothing.
+func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Platform) *ir.Stage {
+	if v.Kind == kStage {
+		return ev.stage(v.Inst, p)
+	}
+	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(t.Name), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
+	if v.Kind == KindImage {
+		st.Root = ir.ImageRoot{Ref: v.Image.Ref, Range: it.rng}
+		if v.Image.Platform != nil {
+			st.Platform = &ir.Platform{Platform: *v.Image.Platform}
+		}
+	}
+	return st
+}
+
+// files evaluates the host files of a target: a stage made from scratch with one
+// copy per entry.
+func (ev *Evaluator) files(t *ir.Target, b *ir.Build, it *item, sc *scope) {
+	entries, _ := ev.entries(it, "a map of host paths")
+	st := &ir.Stage{Addr: t.Addr + " (files)", Name: ev.uniqueName(dockerName(t.Name)+"-files", t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
+	s := &stepper{ev: ev, stage: st, sc: sc}
+	byPath := map[string]hcl.Range{}
+	for _, e := range entries {
+		if e.item.null() || e.item.unknown() {
+			continue
+		}
+		dest, ok := ev.hostPath(e)
+		if !ok {
+			continue
+		}
+		v := ev.build(e.item, kArtifact, kStage, KindImage)
+		if v == nil {
+			continue
+		}
+		from, ok := s.copySourceOf(e.item, v)
+		if !ok {
+			continue
+		}
+		if first, twice := byPath[dest]; twice && from.file {
+			ev.add(diag.Error(diag.PathConflict, e.keyRange, fmt.Sprintf("%q is written twice", dest), "Two entries of files write one path.", diag.WithRelated(first, "first written here")))
+			continue
+		}
+		byPath[dest] = e.keyRange
+		out := ir.Output{Path: dest, Dir: !from.file, Range: hcl.RangeBetween(e.keyRange, e.item.rng)}
+		target := "/" + dest
+		if out.Dir {
+			target = strings.TrimSuffix(target, "/.") + "/"
+			if dest == "." {
+				target = "/"
+			}
+		} else if strings.HasSuffix(e.key, "/") {
+			target += "/" + path.Base(from.dir)
+			out.Path = path.Join(dest, path.Base(from.dir))
+		}
+		if from.dir == "" {
+			from.dir = "/"
+		}
+		src, _ := ev.quote(from.dir, e.item)
+		s.add(&ir.Copy{StepMeta: ir.StepMeta{Range: out.Range, Comment: ev.mod.CommentAbove(e.keyRange)}, From: from.src, Src: []ir.Word{src}, Dest: ir.Literal(target)})
+		b.Outputs = append(b.Outputs, out)
+	}
+	b.Files = st
+}
+
+// hostPath checks a path that a target writes: relative, and not above the root.
+func (ev *Evaluator) hostPath(e entry) (string, bool) {
+	clean := path.Clean(e.key)
+	if e.key == "" || path.IsAbs(e.key) || strings.Contains(e.key, `\`) {
+		ev.errorf(diag.BadPath, e.keyRange, fmt.Sprintf("%q is no path for a file", e.key), "A path of files is relative to the module and has forward slashes.")
+		return "", false
+	}
+	if full, ok := ev.abs(clean); !ok || !fs.ValidPath(full) || strings.HasPrefix(clean, "..") {
+		ev.errorf(diag.BadPath, e.keyRange, fmt.Sprintf("%q leaves the module", e.key), "A target writes below its module's directory only. To put files elsewhere, use -o type=local,dest=DIR.")
+		return "", false
+	}
+	return clean, true
+}
+
+func (ev *Evaluator) tags(t *ir.Target, r *targetReader) {
+	it := r.get("tags")
+	if it == nil {
+		return
+	}
+	items, _ := ev.list(it, "a list of tags")
+	for _, el := range items {
+		if s, ok := ev.checked(el, diag.BadTag, "tag", checkTag); ok && !hasString(t.Tags, s) {
+			t.Tags = append(t.Tags, s)
+		}
+	}
+}
+
+// csv reads options in the CSV form of BuildKit's own flags: type=…,key=value.
+func (ev *Evaluator) csv(r *targetReader, name string, bareIsRef bool) (out []string) {
+	it := r.get(name)
+	if it == nil {
+		return nil
+	}
+	items, _ := ev.list(it, "a list of strings")
+	for _, el := range items {
+		check := func(s string) error {
+			fields, err := csvvalue.Fields(s, nil)
+			if err != nil {
+				return fmt.Errorf("it is not comma-separated: %v", err)
+			}
+			typed := false
+			for _, f := range fields {
+				k, _, ok := strings.Cut(f, "=")
+				if !ok && !(bareIsRef && len(fields) == 1) {
+					return fmt.Errorf("write key=value pairs, such as type=registry,ref=…")
+				}
+				typed = typed || k == "type"
+			}
+			if !typed && !(bareIsRef && len(fields) == 1) {
+				return fmt.Errorf("it needs type=…")
+			}
+			return nil
+		}
+		if s, ok := ev.checked(el, diag.BadExport, "entry of "+name, check); ok {
+			if bareIsRef && !strings.Contains(s, "=") {
+				s = "type=registry,ref=" + s
+			}
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// buildArgNames are the arguments that BuildKit knows without a declaration.
+var buildArgNames = []string{
+	"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy",
+	"BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM",
+	"BUILDKIT_SANDBOX_HOSTNAME", "BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE",
+}
+
+func (ev *Evaluator) buildOptions(r *targetReader) ir.BuildOptions {
+	o := ir.BuildOptions{Hostname: r.str("hostname"), CgroupParent: r.str("cgroup_parent")}
+	if it := r.get("build_args"); it != nil {
+		entries, _ := ev.entries(it, "a map of strings")
+		for _, e := range entries {
+			if !hasString(buildArgNames, e.key) {
+				ev.errorf(diag.UnknownOption, e.keyRange, fmt.Sprintf("%q is no argument that BuildKit knows", e.key),
+					"build_args has BuildKit's predefined arguments only; for one of your own use a variable and a stage's args.%s", diag.DidYouMean(e.key, buildArgNames))
+				continue
+			}
+			if e.item.null() || e.item.unknown() {
+				continue
+			}
+			if s, ok := ev.str(e.item); ok {
+				o.BuildArgs = append(o.BuildArgs, ir.KV{Key: e.key, Value: s})
+			}
+		}
+	}
+	if it := r.get("hosts"); it != nil {
+		o.Hosts = ev.hostsOf(it)
+	}
+	if it := r.get("ulimits"); it != nil {
+		o.Ulimits = ev.ulimitsOf(it)
+	}
+	if it := r.get("shm_size"); it != nil {
+		o.ShmSize = ev.size(it)
+	}
+	if it := r.get("network"); it != nil {
+		o.Network = ir.NetMode(ev.enum(it, diag.BadNetwork, "network", networks))
+	}
+	if it := r.get("limits"); it != nil {
+		o.Limits = ev.limitsOf(it)
+	}
+	if it := r.get("source_date_epoch"); it != nil {
+		if n, ok := ev.integer(it); ok {
+			o.Epoch = &n
+		}
+	}
+	return o
+}
+
+// requires evaluates what is done before a target.
+func (ev *Evaluator) requires(t *ir.Target, r *targetReader, plats []ocispecs.Platform) {
+	it := r.get("requires")
+	if it == nil {
+		return
+	}
+	items, _ := ev.list(it, "a list of targets")
+	for _, el := range items {
+		for _, inst := range ev.targetsOf(el, kTarget) {
+			t.Requires = append(t.Requires, ev.Target(inst, plats))
+		}
+	}
+}
+
+// targetsOf flattens lists, maps and groups to targets.
+func (ev *Evaluator) targetsOf(it *item, kinds ...Kind) (out []*Instance) {
+	v := it.value()
+	if !v.IsKnown() {
+		return nil
+	}
+	if v.IsNull() {
+		return nil
+	}
+	if t := v.Type(); t != Type && v.CanIterateElements() {
+		for e := v.ElementIterator(); e.Next(); {
+			_, el := e.Element()
+			out = append(out, ev.targetsOf(ev.given(it.name, el, it.rng), kinds...)...)
+		}
+		return out
+	}
+	b := ev.build(it, kinds...)
+	switch {
+	case b == nil:
+	case b.Kind == kGroup:
+		out = ev.Group(b.Inst)
+	default:
+		out = []*Instance{b.Inst}
+	}
+	return out
+}
+
+// Group returns the targets that a group stands for, each once.
+func (ev *Evaluator) Group(inst *Instance) []*Instance {
+	n := inst.Node.(*lang.Group)
+	if n.Targets == nil || n.Bad {
+		return nil
+	}
+	it := ev.item(n.Targets, inst.scope(nil))
+	ev.attrStr(n.Description, inst.scope(nil))
+	items, ok := []*item{it}, true
+	if v := it.value(); v.IsKnown() && FromCty(v) == nil {
+		items, ok = ev.flat(it)
+	}
+	if !ok {
+		return nil
+	}
+	var out []*Instance
+	seen := map[*Instance]bool{}
+	for _, el := range items {
+		for _, t := range ev.targetsOf(el, kTarget, kGroup) {
+			if !seen[t] {
+				seen[t] = true
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+// flat reads a list or a map of what a group takes, with the ranges of its parts.
+func (ev *Evaluator) flat(it *item) ([]*item, bool) {
+	v := it.value()
+	if v.Type().IsObjectType() || v.Type().IsMapType() {
+		entries, ok := ev.entries(&item{ev: ev, sc: it.sc, name: it.name, expr: it.expr, rng: it.rng}, "targets and groups")
+		var out []*item
+		for _, e := range entries {
+			out = append(out, e.item)
+		}
+		return out, ok
+	}
+	return ev.list(&item{ev: ev, sc: it.sc, name: it.name, expr: it.expr, rng: it.rng}, "a list of targets and groups")
+}
