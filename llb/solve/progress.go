@@ -38,7 +38,8 @@ const (
 type tracker struct {
 	mu       sync.Mutex
 	vertexes map[digest.Digest]*vertex
-	steps    map[digest.Digest]step // of all definitions
+	defined  map[digest.Digest]bool // operations of all definitions
+	steps    map[digest.Digest]step // those that are steps
 	mask     masker
 	out      chan *client.SolveStatus // nil when closed
 	shown    chan error
@@ -71,6 +72,7 @@ type step struct {
 func newTracker(p Progress, secrets [][]byte) (*tracker, error) {
 	t := &tracker{
 		vertexes: map[digest.Digest]*vertex{},
+		defined:  map[digest.Digest]bool{},
 		steps:    map[digest.Digest]step{},
 		mask:     newMasker(secrets),
 		out:      make(chan *client.SolveStatus, 64),
@@ -101,7 +103,8 @@ func newTracker(p Progress, secrets [][]byte) (*tracker, error) {
 }
 
 // stream returns a channel for one build; the build closes it. prefix names the
-// job in the vertexes that belong to no definition ("exporting to image").
+// job in the vertexes that belong to no definition ("exporting to image"): the
+// daemon gives them the same digest in all builds of a session.
 func (t *tracker) stream(prefix string) chan *client.SolveStatus {
 	ch := make(chan *client.SolveStatus)
 	t.mu.Lock()
@@ -142,13 +145,9 @@ func (t *tracker) receive(id int, prefix string, in *client.SolveStatus) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := &client.SolveStatus{}
+	t.separate(prefix, in)
 	for _, v := range in.Vertexes {
 		if t.update(id, v) {
-			if _, isStep := t.steps[v.Digest]; !isStep && prefix != "" && !strings.HasPrefix(v.Name, "[") {
-				named := *v
-				named.Name = "[" + prefix + "] " + v.Name
-				v = &named
-			}
 			out.Vertexes = append(out.Vertexes, v)
 			if v.Completed != nil {
 				out.Logs = append(out.Logs, t.flush(v.Digest)...)
@@ -174,6 +173,34 @@ func (t *tracker) receive(id int, prefix string, in *client.SolveStatus) {
 	}
 	if t.out != nil {
 		t.out <- out
+	}
+}
+
+// separate gives the vertexes of one build alone a digest and a name of their own.
+func (t *tracker) separate(prefix string, in *client.SolveStatus) {
+	if prefix == "" {
+		return
+	}
+	own := func(d *digest.Digest) bool {
+		if t.defined[*d] {
+			return false
+		}
+		*d = digest.FromString(prefix + string(*d))
+		return true
+	}
+	for _, v := range in.Vertexes {
+		if own(&v.Digest) {
+			v.Name = "[" + prefix + "] " + v.Name
+		}
+	}
+	for _, s := range in.Statuses {
+		own(&s.Vertex)
+	}
+	for _, l := range in.Logs {
+		own(&l.Vertex)
+	}
+	for _, w := range in.Warnings {
+		own(&w.Vertex)
 	}
 }
 
@@ -258,7 +285,7 @@ func (v *vertex) keep(data []byte) {
 	}
 }
 
-// define notes the steps of a definition and returns their digests.
+// define notes the operations of a definition and returns its steps' digests.
 func (t *tracker) define(l *Lowered) ([]digest.Digest, error) {
 	if l.Definition == nil {
 		return nil, nil
@@ -271,10 +298,11 @@ func (t *tracker) define(l *Lowered) ([]digest.Digest, error) {
 		if err := op.UnmarshalVT(dt); err != nil {
 			return nil, fmt.Errorf("definition: %w", err)
 		}
+		d := digest.FromBytes(dt)
+		t.defined[d] = true
 		if op.GetExec() == nil && op.GetFile() == nil {
 			continue
 		}
-		d := digest.FromBytes(dt)
 		t.steps[d] = step{rootless: len(op.Inputs) == 0}
 		digests = append(digests, d)
 	}
