@@ -179,6 +179,7 @@ var (
 	stepName        = regexp.MustCompile(`^\[([^\]]+)\] (.*)$`)
 	stepCount       = regexp.MustCompile(` \d+/\d+$`)
 	wrappers        = regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |failed to solve: |failed to run Build function: |failed to receive status: )+`)
+	lostText        = regexp.MustCompile(`error reading from server|transport is closing|connection error: desc =|no active session for`)
 	faultText       = regexp.MustCompile(`(?i)unexpected status|authorization failed|failed to authorize|insufficient_scope|unauthorized|forbidden|denied|dial tcp|connection refused|connection reset|no such host|i/o timeout|x509|tls:|http: server gave HTTP response|too many requests|server misbehaving|unexpected EOF|: EOF|bad gateway|service unavailable|internal server error`)
 )
 
@@ -376,13 +377,17 @@ func needsEntitlement(exec *pb.ExecOp, entitlement string) bool {
 	return len(exec.CdiDevices) > 0
 }
 
-// engineGone says whether the engine no longer answers. It is asked rather than
-// guessed from an error's text: a registry that is gone reads alike.
-func engineGone(c *client.Client) error {
+// engineGone says whether the engine went away. It is asked rather than guessed
+// from an error's text: a registry that is gone reads alike. Only an engine that
+// is back already is known by what became of the connection.
+func engineGone(c *client.Client, err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	if _, err := c.Info(ctx); err != nil && grpcerrors.Code(err) != codes.Unimplemented {
-		return fmt.Errorf("%w: %s", ErrEngine, plain(err))
+	if _, gone := c.Info(ctx); gone != nil && grpcerrors.Code(gone) != codes.Unimplemented {
+		return fmt.Errorf("%w: %s", ErrEngine, plain(gone))
+	}
+	if lostText.MatchString(err.Error()) {
+		return fmt.Errorf("%w: the connection was lost", ErrEngine)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (o *output) checkArchive() error {
 
 // parseCache reads the CSV forms of `--cache-from` and `--cache-to`; a bare
 // reference is a registry's.
-func parseCache(from, to []string) (imports, exports []client.CacheOptionsEntry, err error) {
+func parseCache(root string, from, to []string) (imports, exports []client.CacheOptionsEntry, err error) {
 	imports, err = build.ParseImportCache(registryCSV(from))
 	if err != nil {
 		return nil, nil, fmt.Errorf("cache-from: %w", err)
@@ -133,12 +133,12 @@ func parseCache(from, to []string) (imports, exports []client.CacheOptionsEntry,
 	// BuildKit names local stores by their path in the session; one spelling per
 	// directory.
 	for _, e := range imports {
-		if err := absolute(e, "src"); err != nil {
+		if err := absolute(root, e, "src"); err != nil {
 			return nil, nil, fmt.Errorf("cache-from: %w", err)
 		}
 	}
 	for _, e := range exports {
-		if err := absolute(e, "dest"); err != nil {
+		if err := absolute(root, e, "dest"); err != nil {
 			return nil, nil, fmt.Errorf("cache-to: %w", err)
 		}
 	}
@@ -155,15 +155,48 @@ func registryCSV(specs []string) []string {
 	return out
 }
 
-func absolute(e client.CacheOptionsEntry, key string) (err error) {
-	if e.Type != "local" {
+func absolute(root string, e client.CacheOptionsEntry, key string) (err error) {
+	dir := e.Attrs[key]
+	switch {
+	case e.Type != "local":
 		return nil
-	}
-	if e.Attrs[key] == "" {
+	case dir == "":
 		return fmt.Errorf("type=local: %s is missing", key)
+	case !filepath.IsAbs(dir):
+		dir = filepath.Join(root, dir)
 	}
-	e.Attrs[key], err = filepath.Abs(e.Attrs[key])
+	e.Attrs[key], err = filepath.Abs(dir)
 	return err
+}
+
+// confine resolves a destination from the build file and refuses one that leads
+// out of the root, by dots or by a link.
+func confine(root, dest string) (string, error) {
+	rel := dest
+	if filepath.IsAbs(dest) {
+		var err error
+		if rel, err = filepath.Rel(root, dest); err != nil {
+			return "", err
+		}
+	}
+	if !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%s is outside the root; only the command line (-o) may write there", dest)
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	for p := rel; ; p = filepath.Dir(p) {
+		_, err := dir.Stat(p)
+		switch {
+		case err == nil || p == ".":
+			return filepath.Join(root, rel), err
+		case errors.Is(err, os.ErrNotExist):
+		default:
+			return "", escapes(dest, err)
+		}
+	}
 }
 
 // parseAttest reads the CSV form of `--attest` into the frontend attributes that
@@ -233,8 +266,8 @@ func annotationAttrs(key, value string) (map[string]string, error) {
 	return attrs, nil
 }
 
-// outputs decides what becomes of a job's result.
-func (j *job) planOutputs(e engine) error {
+// planOutputs decides what becomes of a job's result.
+func (j *job) planOutputs(e engine, root string) error {
 	var all []output
 	for _, s := range j.Outputs {
 		o, err := parseOutput(s)
@@ -244,6 +277,11 @@ func (j *job) planOutputs(e engine) error {
 		if o.kind == "cacheonly" {
 			j.solveOnly = true
 			continue
+		}
+		if j.OutputsInRoot && o.dest != "" && o.dest != "-" {
+			if o.dest, err = confine(root, o.dest); err != nil {
+				return fmt.Errorf("output %q: %w", s, err)
+			}
 		}
 		all = append(all, o)
 	}

@@ -88,7 +88,12 @@ type Job struct {
 	// Outputs in the CSV form of `--output`. They replace the default: an image
 	// that stays in the engine, files that are written under Root.
 	Outputs []string
-	// CacheFrom, CacheTo and Attest in the CSV forms of docker build.
+	// OutputsInRoot says that Outputs are from the build file, not the command
+	// line: their destinations are relative to [Request.Root] and may not lead out
+	// of it. Otherwise they are relative to the working directory.
+	OutputsInRoot bool
+	// CacheFrom, CacheTo and Attest in the CSV forms of docker build; directories
+	// of caches are relative to [Request.Root].
 	CacheFrom, CacheTo []string
 	Attest             []string
 	// Epoch is SOURCE_DATE_EPOCH in seconds for what is exported.
@@ -150,8 +155,8 @@ type Result struct {
 	// StepsRun and StepsCached count the exec and file steps of all jobs, each
 	// once however many jobs share it.
 	StepsRun, StepsCached int
-	// BytesSent counts the bytes of files and directories' metadata that were
-	// sent to the daemon as contexts.
+	// BytesSent counts the bytes of the files that were sent to the daemon from
+	// contexts.
 	BytesSent int64
 	// Sessions is how many sessions with the daemon the call opened.
 	Sessions int

@@ -36,6 +36,7 @@ type engine struct {
 // runner is one call.
 type runner struct {
 	req      *Request
+	outer    context.Context // the caller's
 	client   *client.Client
 	engine   engine
 	jobs     []*job
@@ -84,7 +85,7 @@ type fileRef struct {
 // joined, in the order of the jobs. Whoever started the client closes it.
 func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
 	started := time.Now()
-	r := &runner{req: &req, client: c}
+	r := &runner{req: &req, outer: ctx, client: c}
 	res, err := r.run(ctx)
 	if res != nil {
 		res.Duration = time.Since(started)
@@ -93,7 +94,7 @@ func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
 		return res, ctxErr
 	}
 	if err != nil && !errors.Is(err, ErrEngine) && !errors.Is(err, ErrRequest) {
-		if gone := engineGone(c); gone != nil {
+		if gone := engineGone(c, err); gone != nil {
 			return res, gone
 		}
 	}
@@ -124,30 +125,41 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 		_, err := r.client.Build(ctx, opt, "", r.build, stream)
 		finished <- err
 	}()
-	err = r.wait(ctx, finished)
+	ended, err := r.wait(ctx, finished)
 	showCtx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
 	r.tracker.close(showCtx)
-
+	if !ended {
+		return &Result{Sessions: int(r.sessions.Load())}, err
+	}
 	err = r.finish(err)
 	res := r.result()
 	res.BytesSent = sent.Load()
 	return res, err
 }
 
-// wait waits for the main build; when the call is cancelled, not for long.
-func (r *runner) wait(ctx context.Context, finished <-chan error) error {
+// wait waits for the main build; when the call is cancelled, not for long. It
+// says whether the build ended: else its jobs may still be at work.
+func (r *runner) wait(ctx context.Context, finished <-chan error) (ended bool, err error) {
 	select {
 	case err := <-finished:
-		return err
+		return true, err
 	case <-ctx.Done():
 	}
-	select {
-	case err := <-finished:
-		return err
-	case <-time.After(cancelGrace):
-		r.session.Close() // ends what is still being received
-		return context.Cause(ctx)
+	// A failing job cancels the call itself and has all the time it needs to
+	// bring its output; an interrupted one has not.
+	outer := r.outer.Done()
+	var late <-chan time.Time
+	for {
+		select {
+		case err := <-finished:
+			return true, err
+		case <-outer:
+			outer, late = nil, time.After(cancelGrace)
+		case <-late:
+			r.session.Close() // ends what is still being received
+			return false, context.Cause(ctx)
+		}
 	}
 }
 
@@ -244,10 +256,10 @@ func (r *runner) plan(in Job) (*job, error) {
 	j.NoCache = j.NoCache || r.req.NoCache
 	j.Pull = j.Pull || r.req.Pull
 	var err error
-	if err = j.planOutputs(r.engine); err != nil {
+	if err = j.planOutputs(r.engine, r.req.Root); err != nil {
 		return nil, err
 	}
-	if j.imports, j.exports, err = parseCache(in.CacheFrom, in.CacheTo); err != nil {
+	if j.imports, j.exports, err = parseCache(r.req.Root, in.CacheFrom, in.CacheTo); err != nil {
 		return nil, err
 	}
 	if j.attest, err = parseAttest(in.Attest); err != nil {
