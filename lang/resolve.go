@@ -300,6 +300,19 @@ func (r *resolver) expr(e hclsyntax.Expression) {
 		if e.IsStringLiteral() {
 			return
 		}
+	case *hclsyntax.TupleConsExpr:
+		for _, el := range e.Exprs {
+			r.expr(el)
+		}
+		return
+	case *hclsyntax.ObjectConsExpr:
+		for _, it := range e.Items {
+			if _, constant := ConstString(it.KeyExpr); !constant {
+				r.expr(it.KeyExpr)
+			}
+			r.expr(it.ValueExpr)
+		}
+		return
 	}
 	_ = hclsyntax.Walk(e, &walker{r: r})
 }

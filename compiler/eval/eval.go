@@ -82,14 +82,17 @@ type Evaluator struct {
 	diags    hcl.Diagnostics
 	builtins map[string]function.Function
 	funcs    map[string]map[string]function.Function
-	inputs   map[string]input
-	vars     map[*lang.Variable]cty.Value
-	locals   map[localKey]cty.Value
-	expanded map[lang.Node]*expansion
-	names    map[string]string // stage names in use → the address that has them
-	ignores  map[string][]string
-	texts    int
-	git      cty.Value
+	// funcNames are the module's own functions; asking the module anew for every
+	// expression would make a large module quadratic.
+	funcNames []string
+	inputs    map[string]input
+	vars      map[*lang.Variable]cty.Value
+	locals    map[localKey]cty.Value
+	expanded  map[lang.Node]*expansion
+	names     map[string]string // stage names in use → the address that has them
+	ignores   map[string][]string
+	texts     int
+	git       cty.Value
 }
 
 type localKey struct {
@@ -108,6 +111,7 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	}
 	ev.builtins = Functions(funcs.Env{FS: fsys, Dir: mod.Dir})
+	ev.funcNames = mod.Names(lang.KindFunction)
 	ev.inputs = ev.readInputs()
 	ev.reserveNames()
 	return ev

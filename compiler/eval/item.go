@@ -353,20 +353,22 @@ func (ev *Evaluator) build(it *item, kinds ...Kind) *Value {
 		return nil
 	}
 	v, _ = v.Unmark()
+	b := FromCty(v)
+	if b != nil {
+		for _, k := range kinds {
+			if b.Kind == k {
+				return b
+			}
+		}
+	}
 	want := kindList(kinds)
 	if v.IsNull() {
 		ev.nullBuild(it, want)
 		return nil
 	}
-	b := FromCty(v)
 	if b == nil {
 		ev.notBuild(it, v, want, kinds)
 		return nil
-	}
-	for _, k := range kinds {
-		if b.Kind == k {
-			return b
-		}
 	}
 	ev.add(diag.Error(diag.WrongKind, it.rng, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is %s.%s", b.Describe(), articleKind(b.Kind), kindHint(b, kinds)), declared(b)...))
 	return nil

@@ -200,7 +200,7 @@ func (ev *Evaluator) gitObject() cty.Value {
 
 // functions is the table of built-in functions and the module's own.
 func (ev *Evaluator) functions(p *ocispecs.Platform) map[string]function.Function {
-	names := ev.mod.Names(lang.KindFunction)
+	names := ev.funcNames
 	if len(names) == 0 {
 		return ev.builtins
 	}

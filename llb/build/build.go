@@ -1,0 +1,301 @@
+// Package build turns a graph and the flags of a call into one request to an
+// engine: which jobs there are, how each is lowered, where contexts and secrets
+// come from.
+//
+// All stages of a call are lowered together, when the first job asks, so that
+// base images are resolved once, stages that targets share are lowered once, and
+// a directory that they share is sent once.
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	bkclient "github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/llb"
+	"github.com/hbuild/hbuild/llb/solve"
+)
+
+// Options are the flags of one call.
+type Options struct {
+	// Root is the directory on this machine that the graph was compiled from.
+	Root string
+	// Secrets and SSH are what the flags give; they win over what the files say.
+	Secrets []solve.Secret
+	SSH     []solve.SSH
+	// Push and NoPush overrule the targets.
+	Push, NoPush bool
+	Load         bool
+	// Outputs in the CSV form of --output; they replace the default of every
+	// target that can give them.
+	Outputs []string
+	NoCache bool
+	Pull    bool
+	Allow   []string
+	// Parallel bounds the targets solved at once; 0 is the default.
+	Parallel     int
+	KeepGoing    bool
+	Atomic       bool
+	Progress     solve.Progress
+	MetadataFile string
+	// LookupEnv reads the environment that secrets may name.
+	LookupEnv func(string) (string, bool)
+	Stdout    io.Writer
+}
+
+// DiagnosticsError is a graph that cannot be lowered.
+type DiagnosticsError struct{ Diags hcl.Diagnostics }
+
+func (e *DiagnosticsError) Error() string { return e.Diags.Error() }
+
+// Run builds a graph on an engine. The result may be there with an error, and
+// then says which targets were built. Warnings of the lowering are returned with
+// a result.
+func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*solve.Result, hcl.Diagnostics, error) {
+	l := newLowering(g, opt)
+	req := solve.Request{
+		Root: opt.Root, Contexts: contexts(g, opt.Root), Allow: opt.Allow, NoCache: opt.NoCache, Pull: opt.Pull,
+		Parallel: opt.Parallel, KeepGoing: opt.KeepGoing, Atomic: opt.Atomic, Progress: opt.Progress, MetadataFile: opt.MetadataFile, Stdout: opt.Stdout,
+		Secrets: secrets(g, opt), SSH: agents(g, opt),
+	}
+	for _, t := range g.Targets {
+		job, err := l.job(t, opt)
+		if err != nil {
+			return nil, nil, err
+		}
+		req.Jobs = append(req.Jobs, job)
+	}
+	res, err := solve.Run(ctx, c, req)
+	if l.diags.HasErrors() && ctx.Err() == nil {
+		return res, l.diags, &DiagnosticsError{Diags: l.diags}
+	}
+	return res, l.diags, err
+}
+
+// lowering lowers the whole graph once.
+type lowering struct {
+	graph *ir.Graph
+	opt   Options
+	reqs  []llb.Request
+	once  sync.Once
+	out   []*llb.Result
+	diags hcl.Diagnostics
+	err   error
+}
+
+func newLowering(g *ir.Graph, opt Options) *lowering {
+	l := &lowering{graph: g, opt: opt}
+	for _, t := range g.Targets {
+		l.reqs = append(l.reqs, llb.Requests(t)...)
+	}
+	for i := range l.reqs {
+		l.reqs[i].Pull = l.reqs[i].Pull || opt.Pull
+		l.reqs[i].NoCache = l.reqs[i].NoCache || opt.NoCache
+	}
+	return l
+}
+
+// lower gives the i-th result, lowering all of them the first time. The engine
+// says what it can do and where it runs steps.
+func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Result, error) {
+	l.once.Do(func() {
+		opts := c.BuildOpts()
+		var plats []ocispecs.Platform
+		for _, w := range opts.Workers {
+			plats = append(plats, w.Platforms...)
+		}
+		l.out, l.diags = llb.LowerAll(ctx, l.graph, l.reqs, llb.Options{
+			Resolver: c, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
+			LocalName: localName, SharedContext: len(l.reqs) > 1,
+		})
+	})
+	if l.err != nil {
+		return nil, l.err
+	}
+	if l.diags.HasErrors() {
+		return nil, &DiagnosticsError{Diags: l.diags}
+	}
+	return l.out[i], nil
+}
+
+// callback makes the solver's side of the i-th request.
+func (l *lowering) callback(i int) solve.Lower {
+	return func(ctx context.Context, c gateway.Client, _ *ocispecs.Platform) (*solve.Lowered, error) {
+		res, err := l.lower(ctx, c, i)
+		if err != nil {
+			return nil, err
+		}
+		def, err := res.Definition(ctx)
+		if err != nil {
+			return nil, err
+		}
+		config, err := json.Marshal(res.Image)
+		if err != nil {
+			return nil, err
+		}
+		return &solve.Lowered{Definition: def, Config: config}, nil
+	}
+}
+
+// job makes a target's job. Requests are in the order of llb.Requests.
+func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
+	j := solve.Job{
+		Addr: t.Addr, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
+		Attest: t.Attest, Epoch: t.Options.Epoch, NoCache: t.NoCache, Pull: t.Pull, Outputs: t.Outputs,
+	}
+	for _, r := range t.Requires {
+		j.Requires = append(j.Requires, r.Addr)
+	}
+	if len(t.Annotations) > 0 {
+		j.Annotations = map[string]string{}
+		for _, kv := range t.Annotations {
+			j.Annotations[kv.Key] = kv.Value
+		}
+	}
+	hasImage := false
+	first := l.first(t)
+	for _, b := range t.Builds {
+		pb := solve.PlatformBuild{Platform: b.Platform}
+		if b.Image != nil {
+			pb.Image, hasImage = l.callback(first), true
+			first++
+		}
+		if b.Files != nil {
+			pb.Files = l.callback(first)
+			first++
+			for _, o := range b.Outputs {
+				pb.Outputs = append(pb.Outputs, solve.FileOutput{Path: o.Path, Dir: o.Dir})
+			}
+		}
+		j.Builds = append(j.Builds, pb)
+	}
+	j.Push = j.Push && hasImage
+	j.Load = opt.Load && hasImage
+	if outs := outputsFor(opt.Outputs, hasImage); len(outs) > 0 {
+		j.Outputs = outs
+	}
+	// What is no target has no effects of its own.
+	j.SolveOnly = !strings.HasPrefix(t.Addr, "target.") && len(j.Outputs) == 0 && !j.Load && !j.Push
+	return j, nil
+}
+
+// first is the index of a target's first request.
+func (l *lowering) first(t *ir.Target) int {
+	n := 0
+	for _, o := range l.graph.Targets {
+		if o == t {
+			break
+		}
+		n += len(llb.Requests(o))
+	}
+	return n
+}
+
+// outputsFor chooses the outputs that a target can give: a target of files alone
+// has no image, and goes on writing its files where an image is asked for.
+func outputsFor(outputs []string, hasImage bool) (out []string) {
+	for _, o := range outputs {
+		files := strings.Contains(o, "type=local") || strings.Contains(o, "type=tar") || !strings.Contains(o, "type=")
+		if hasImage || files {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// localName is what the session calls a context's directory.
+func localName(c *ir.Context) string {
+	if c.Name == "default" {
+		return "context"
+	}
+	return c.Name
+}
+
+func contexts(g *ir.Graph, root string) map[string]solve.Context {
+	out := map[string]solve.Context{}
+	for _, c := range g.Contexts {
+		dir := filepath.FromSlash(c.Path)
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(root, dir)
+		}
+		out[localName(c)] = solve.Context{Dir: dir}
+	}
+	return out
+}
+
+// secrets are the flags' and, for IDs that no flag names, the files'.
+func secrets(g *ir.Graph, opt Options) []solve.Secret {
+	out := append([]solve.Secret(nil), opt.Secrets...)
+	given := map[string]bool{}
+	for _, s := range out {
+		given[s.ID] = true
+	}
+	for _, s := range g.Secrets {
+		if given[s.ID] || s.Env == "" && s.File == "" {
+			continue
+		}
+		sec := solve.Secret{ID: s.ID, Env: s.Env, Required: s.Required}
+		if s.File != "" {
+			sec.File = s.File
+			if !filepath.IsAbs(sec.File) {
+				sec.File = filepath.Join(opt.Root, filepath.FromSlash(s.File))
+			}
+		}
+		out = append(out, sec)
+	}
+	return out
+}
+
+func agents(g *ir.Graph, opt Options) []solve.SSH {
+	out := append([]solve.SSH(nil), opt.SSH...)
+	given := map[string]bool{}
+	for _, s := range out {
+		given[s.ID] = true
+	}
+	for _, s := range g.SSH {
+		// The caller's agent is offered when there is one; whether a step needs it,
+		// the step says.
+		if !given[s.ID] && opt.LookupEnv != nil {
+			if _, ok := opt.LookupEnv("SSH_AUTH_SOCK"); ok {
+				out = append(out, solve.SSH{ID: s.ID, Required: s.Required})
+			}
+		}
+	}
+	return out
+}
+
+// MissingSecrets are the required secrets that nothing gives a value.
+func MissingSecrets(g *ir.Graph, opt Options) (out []*ir.Secret) {
+	given := map[string]bool{}
+	for _, s := range secrets(g, opt) {
+		given[s.ID] = true
+	}
+	for _, s := range g.Secrets {
+		if s.Required && !given[s.ID] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// IsDiagnostics returns the diagnostics that an error carries, or nil.
+func IsDiagnostics(err error) hcl.Diagnostics {
+	var d *DiagnosticsError
+	if errors.As(err, &d) {
+		return d.Diags
+	}
+	return nil
+}
+
+var _ = fmt.Sprint
