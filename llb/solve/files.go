@@ -41,6 +41,23 @@ func newStaging(dir string) (*staging, error) {
 // dir is where to receive, as a path of the operating system.
 func (s *staging) dir() string { return filepath.Join(s.root.Name(), s.name, "new") }
 
+// explain finds out why nothing could be received. What fails on this side ends
+// the transfer, and the daemon only notices the end; so what may have failed is
+// tried again.
+func (s *staging) explain(err error) error {
+	fi, statErr := s.root.Stat(s.name)
+	if statErr != nil || !fi.IsDir() {
+		return err
+	}
+	probe := path.Join(s.name, "probe")
+	defer s.root.Remove(probe)
+	// A block more than any file system keeps room for in its own structures.
+	if probeErr := s.root.WriteFile(probe, make([]byte, 128<<10), 0o600); probeErr != nil {
+		return fmt.Errorf("write under %s: %w", s.root.Name(), probeErr)
+	}
+	return err
+}
+
 // close removes what was received and not installed.
 func (s *staging) close() error {
 	// Directories may have come without the permission to empty them.

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -321,7 +322,7 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 		return resultOf(files)
 	}, r.tracker.stream(j.Addr))
 	if err != nil {
-		return err
+		return receiveError(err, s)
 	}
 	for _, f := range files {
 		in, err := s.install(f.id, f.outputs)
@@ -409,6 +410,9 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		return r.imageResult(ctx, c, j, lowered)
 	}, r.tracker.stream(j.Addr))
 	if err != nil {
+		for _, rc := range received {
+			err = receiveError(err, rc.staging)
+		}
 		return err
 	}
 	for _, rc := range received {
@@ -417,6 +421,15 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		}
 	}
 	return j.note(resp.ExporterResponse, outputs, r)
+}
+
+// receiveError says why a directory could not be received, if that is what failed.
+func receiveError(err error, s *staging) error {
+	var vtx *errdefs.VertexError
+	if s == nil || errors.As(err, &vtx) || canceled(err) {
+		return err
+	}
+	return s.explain(err)
 }
 
 // imageResult solves all platforms and makes the result as exporters expect it.

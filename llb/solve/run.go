@@ -426,6 +426,9 @@ func (r *runner) finish(err error) error {
 		if failed := r.failed(); failed != nil {
 			return failed
 		}
+		if r.staging != nil {
+			err = r.staging.explain(err)
+		}
 		return errors.New(plain(err))
 	}
 	for _, j := range r.jobs {
