@@ -187,6 +187,83 @@ func TestKilled(t *testing.T) {
 	solveFile(t, e)
 }
 
+// TestNothingLeft: an engine that ends in the middle of a step ends the step's processes, and leaves no
+// mount behind.
+func TestNothingLeft(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, o engine.Options, pid int){
+		"stopped": func(t *testing.T, o engine.Options, _ int) {
+			if _, err := engine.Stop(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"killed": func(t *testing.T, _ engine.Options, pid int) {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := alone(t, map[string]string{"HBUILD_ENGINE_MIRRORS": "docker.io=" + testengine.Registry(t)})
+			o := engine.Options{Env: env}
+			e, _, err := engine.Start(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			testengine.Guard(t, env)
+			r, err := engine.Status(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seconds := strconv.Itoa(100000 + os.Getpid()) // finds this test's process and no other's
+			ended := make(chan error, 1)
+			go func() { ended <- sleepStep(t.Context(), e, seconds) }()
+			await(t, "the step to run", func() bool { return running("sleep\x00" + seconds) })
+			end(t, o, r.PID)
+			await(t, "the step's process to end", func() bool { return !running("sleep\x00" + seconds) })
+			if err := <-ended; err == nil {
+				t.Error("the build succeeded")
+			}
+			if mounts, _ := os.ReadFile("/proc/mounts"); bytes.Contains(mounts, []byte(r.Private.State)) {
+				t.Errorf("mounts are left:\n%s", mounts)
+			}
+		})
+	}
+}
+
+func sleepStep(ctx context.Context, e *engine.Engine, seconds string) error {
+	c, err := e.Client(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	def, err := llb.Image("docker.io/library/alpine:3.22").Run(llb.Args([]string{"sleep", seconds})).Marshal(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = c.Solve(ctx, def, client.SolveOpt{}, nil)
+	return err
+}
+
+// running reports whether a process has that command line.
+func running(cmdline string) bool {
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range procs {
+		if b, _ := os.ReadFile(p); strings.HasPrefix(string(b), cmdline+"\x00") {
+			return true
+		}
+	}
+	return false
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // TestOtherProcess: a pid file may name a process that is not ours by now. It is never signalled.
 func TestOtherProcess(t *testing.T) {
 	env := alone(t, nil)

@@ -25,8 +25,11 @@ import (
 const (
 	// startTimeout bounds the wait for a started daemon's first answer (a first start makes its databases).
 	startTimeout = 60 * time.Second
-	// stopTimeout is how long a daemon may take to end its builds before it is killed.
-	stopTimeout = 20 * time.Second
+	// awaitTimeout bounds the wait for a daemon that somebody else is starting or stopping.
+	awaitTimeout = 20 * time.Second
+	// stopTimeout is how long a daemon may take to end before it is killed. BuildKit waits for its
+	// builds and cancels none; its databases survive being killed.
+	stopTimeout = 3 * time.Second
 	// logLimit is the size at which a log is set aside when an engine starts.
 	logLimit = 10 << 20
 )
@@ -181,7 +184,7 @@ func runningPID(p Paths) int {
 // awaitExisting waits for a daemon that somebody else started to answer.
 func awaitExisting(ctx context.Context, p Paths, pid int) error {
 	e := privateEngine(p)
-	deadline := time.Now().Add(stopTimeout)
+	deadline := time.Now().Add(awaitTimeout)
 	for time.Now().Before(deadline) {
 		if e.probe(ctx, localTimeout) == nil {
 			return nil
@@ -307,18 +310,8 @@ func launch(ctx context.Context, o Options, p Paths, prog programs) error {
 		return err
 	}
 
-	args := []string{prog.buildkitd, "--config", p.Config}
-	env := append(os.Environ(), "PATH="+o.env("PATH")+":"+daemonPath)
-	if prog.rootlesskit != "" {
-		args = append([]string{prog.rootlesskit, "--state-dir=" + filepath.Join(p.Run, "rootlesskit")}, args...)
-		// runc keeps the state of containers there, and in /run where it is not set, which is root's.
-		env = append(env, "XDG_RUNTIME_DIR="+p.Run)
-	}
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir = "/"
+	cmd := daemon(o, p, prog)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // so that Ctrl-C on a build is not for the daemon
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -334,6 +327,33 @@ func launch(ctx context.Context, o Options, p Paths, prog programs) error {
 		return err
 	}
 	return nil
+}
+
+// inNewProc makes /proc fit the daemon's process namespace before the daemon takes the shell's place.
+const inNewProc = `mount -t proc proc /proc && exec "$@"`
+
+// daemon is the command that runs buildkitd. It gets process and mount namespaces of its own, because
+// a buildkitd that ends in the middle of a step leaves the step's processes and mounts behind: with
+// the namespaces the kernel ends them, however the daemon ended.
+func daemon(o Options, p Paths, prog programs) *exec.Cmd {
+	// A session of its own, so that Ctrl-C on a build is not for the daemon.
+	attr := &syscall.SysProcAttr{Setsid: true}
+	env := append(os.Environ(), "PATH="+o.env("PATH")+":"+daemonPath)
+	args := []string{prog.buildkitd, "--config", p.Config}
+	if prog.rootlesskit != "" {
+		args = append([]string{prog.rootlesskit, "--pidns", "--state-dir=" + filepath.Join(p.Run, "rootlesskit")}, args...)
+		// runc keeps the state of containers there, and in /run where it is not set, which is root's.
+		env = append(env, "XDG_RUNTIME_DIR="+p.Run)
+	} else {
+		args = append([]string{"/bin/sh", "-c", inNewProc, "sh"}, args...)
+		attr.Cloneflags = syscall.CLONE_NEWPID
+		attr.Unshareflags = syscall.CLONE_NEWNS // Go makes its mounts private, too
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = "/"
+	cmd.Env = env
+	cmd.SysProcAttr = attr
+	return cmd
 }
 
 func awaitStart(ctx context.Context, p Paths, ended <-chan error, from int64) error {
@@ -382,7 +402,7 @@ func logEnd(p Paths, from int64) string {
 }
 
 // Stop ends the private engine and waits for its end; stopped is false if none ran. Builds that run
-// on it are cancelled. One that does not end in time is killed.
+// on it fail, after a few seconds in which they may end by themselves.
 func Stop(ctx context.Context, o Options) (stopped bool, err error) {
 	p, err := PrivatePaths(o)
 	if err != nil || !isDir(p.Run) {
@@ -404,7 +424,7 @@ func Stop(ctx context.Context, o Options) (stopped bool, err error) {
 	for killed := false; runningPID(p) == pid; {
 		if time.Now().After(deadline) && !killed {
 			killed = true
-			o.logf("the engine (process %d) did not end within %v and is killed", pid, stopTimeout)
+			o.logf("the engine (process %d) waits for a build, and is killed", pid)
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {

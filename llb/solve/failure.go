@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apparentlymart/go-textseg/v15/textseg"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/moby/buildkit/client"
@@ -40,10 +42,11 @@ const lastLines = 20
 // StepError is a step that failed.
 type StepError struct {
 	Target string // the job's address
-	// Stage and Step are from the step's name: "[build 2/4] go test" is step
-	// "go test" of stage "build"; Step alone when the name has no brackets.
-	Stage, Step string
-	Digest      digest.Digest // of the LLB operation
+	// Platform, Stage and Step are from the step's name: "[linux/arm64 build 2/4]
+	// go test" is step "go test" of stage "build" for linux/arm64. The platform is
+	// empty for a build of one; Step is the whole name when it has no brackets.
+	Platform, Stage, Step string
+	Digest                digest.Digest // of the LLB operation
 	// Source is where the step was written; nil when the definition has no source
 	// map.
 	Source *Source
@@ -176,7 +179,7 @@ func SourceOf(err error) *Source {
 var (
 	entitlementText = regexp.MustCompile(`(network\.host|security\.insecure|device [^ ]+|device) is not allowed( by build daemon configuration)?`)
 	pushText        = regexp.MustCompile(`failed to push ([^ :]+(?::[0-9]+)?[^ :]*(?::[\w.-]+)?(?:@sha256:[0-9a-f]+)?)`)
-	stepName        = regexp.MustCompile(`^\[([^\]]+)\] (.*)$`)
+	stepName        = regexp.MustCompile(`^\[(?:([^\] ]+/[^\] ]+) )?([^\]]+)\] (.*)$`)
 	stepCount       = regexp.MustCompile(` \d+/\d+$`)
 	wrappers        = regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |failed to solve: |failed to run Build function: |failed to receive status: )+`)
 	lostText        = regexp.MustCompile(`error reading from server|transport is closing|connection error: desc =|no active session for`)
@@ -238,12 +241,12 @@ func (r *runner) stepError(addr string, d digest.Digest, err error) error {
 	if errors.As(err, &failed) {
 		op = failed.Op
 	}
-	if ref, ok := imageRef(op, name); ok {
+	if ref, ok := strings.CutPrefix(r.tracker.source(d), "docker-image://"); ok {
 		return &ImageError{Target: addr, Ref: ref, NotFound: notFound(err), Source: sourceOf(err), Err: err}
 	}
 	e := &StepError{Target: addr, Step: name, Digest: d, Source: sourceOf(err), ExitCode: -1, Log: log, Err: err}
 	if m := stepName.FindStringSubmatch(name); m != nil {
-		e.Stage, e.Step = stepCount.ReplaceAllString(m[1], ""), m[2]
+		e.Platform, e.Stage, e.Step = m[1], stepCount.ReplaceAllString(m[2], ""), m[3]
 	}
 	if exec := op.GetExec(); exec != nil {
 		e.Command = exec.GetMeta().GetArgs()
@@ -253,16 +256,6 @@ func (r *runner) stepError(addr string, d digest.Digest, err error) error {
 		e.ExitCode = int(exit.ExitCode)
 	}
 	return e
-}
-
-// imageRef returns the image that an operation or a vertex's default name means.
-func imageRef(op *pb.Op, name string) (string, bool) {
-	id := op.GetSource().GetIdentifier()
-	if id == "" {
-		id = name
-	}
-	ref, ok := strings.CutPrefix(id, "docker-image://")
-	return ref, ok
 }
 
 // imageError is what a [Lower] gets when an image cannot be resolved.
@@ -330,14 +323,20 @@ func sourceFromPB(info *pb.SourceInfo, ranges []*pb.Range) *Source {
 
 func position(data []byte, p *pb.Position) hcl.Pos {
 	pos := hcl.Pos{Line: int(p.GetLine()), Column: int(p.GetCharacter()) + 1}
-	line := 1
-	for i := 0; i < len(data) && line < pos.Line; i++ {
-		if data[i] == '\n' {
-			line++
-			pos.Byte = i + 1
+	rest := data
+	for line := 1; line < pos.Line; line++ {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
 		}
+		rest = rest[i+1:]
 	}
-	pos.Byte = min(pos.Byte+int(p.GetCharacter()), len(data))
+	for column := 1; column < pos.Column && len(rest) > 0; column++ {
+		// HCL counts columns in what a reader takes for one character.
+		n, _, _ := textseg.ScanGraphemeClusters(rest, true)
+		rest = rest[n:]
+	}
+	pos.Byte = len(data) - len(rest)
 	return pos
 }
 

@@ -38,8 +38,9 @@ const (
 type tracker struct {
 	mu       sync.Mutex
 	vertexes map[digest.Digest]*vertex
-	defined  map[digest.Digest]bool // operations of all definitions
-	steps    map[digest.Digest]step // those that are steps
+	defined  map[digest.Digest]bool   // operations of all definitions
+	steps    map[digest.Digest]step   // those that are steps
+	sources  map[digest.Digest]string // identifiers of those that are sources
 	mask     masker
 	out      chan *client.SolveStatus // nil when closed
 	shown    chan error
@@ -74,6 +75,7 @@ func newTracker(p Progress, secrets [][]byte) (*tracker, error) {
 		vertexes: map[digest.Digest]*vertex{},
 		defined:  map[digest.Digest]bool{},
 		steps:    map[digest.Digest]step{},
+		sources:  map[digest.Digest]string{},
 		mask:     newMasker(secrets),
 		out:      make(chan *client.SolveStatus, 64),
 		shown:    make(chan error, 1),
@@ -300,6 +302,9 @@ func (t *tracker) define(l *Lowered) ([]digest.Digest, error) {
 		}
 		d := digest.FromBytes(dt)
 		t.defined[d] = true
+		if src := op.GetSource(); src != nil {
+			t.sources[d] = src.GetIdentifier()
+		}
 		if op.GetExec() == nil && op.GetFile() == nil {
 			continue
 		}
@@ -352,6 +357,13 @@ func (t *tracker) ran(d digest.Digest) bool {
 		worked--
 	}
 	return worked > 0
+}
+
+// source returns the identifier of a source operation: "docker-image://…".
+func (t *tracker) source(d digest.Digest) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sources[d]
 }
 
 // lines returns a vertex's name and the last n lines of its output.

@@ -308,15 +308,15 @@ func TestFilesToAnOutput(t *testing.T) {
 }
 
 func TestFailingStepLeavesNothing(t *testing.T) {
-	source := "stage \"build\" {\n  run {\n    command = \"exit 7\"\n  }\n}\n"
+	source := "stage \"build\" {\n  run {\n    /*é日*/ command = \"exit 7\"\n  }\n}\n"
 	sm := llb.NewSourceMap(nil, "hbuild.hcl", "HCL", []byte(source))
-	at := sm.Location([]*pb.Range{{Start: &pb.Position{Line: 3, Character: 4}, End: &pb.Position{Line: 3, Character: 22}}})
+	at := sm.Location([]*pb.Range{{Start: &pb.Position{Line: 3, Character: 11}, End: &pb.Position{Line: 3, Character: 29}}})
 	var script strings.Builder
 	for i := range 40 {
 		fmt.Fprintf(&script, "echo line-%d; ", i)
 	}
 	id := identity.NewID()
-	st := shell(script.String()+"echo oh-no-"+id+"; exit 7", at, llb.WithCustomName("[build 2/4] go test ./..."))
+	st := shell(script.String()+"echo oh-no-"+id+"; exit 7", at, llb.WithCustomName("[linux/arm64 build 2/4] go test ./..."))
 	root := t.TempDir()
 	for _, progress := range []string{"plain", "rawjson", "none", "quiet"} {
 		var out bytes.Buffer
@@ -329,14 +329,14 @@ func TestFailingStepLeavesNothing(t *testing.T) {
 		if !errors.As(err, &step) {
 			t.Fatalf("%v (%T)", err, err)
 		}
-		if step.Stage != "build" || step.Step != "go test ./..." || step.ExitCode != 7 || len(step.Command) != 3 || step.Target == "" {
+		if step.Platform != "linux/arm64" || step.Stage != "build" || step.Step != "go test ./..." || step.ExitCode != 7 || len(step.Command) != 3 || step.Target == "" {
 			t.Errorf("%+v", step)
 		}
 		if len(step.Log) != lastLines || step.Log[lastLines-1] != "oh-no-"+id || step.Log[lastLines-2] != "line-39" {
 			t.Errorf("log %q", step.Log)
 		}
 		s := SourceOf(err)
-		if s == nil || s.Filename != "hbuild.hcl" || s.Start.Line != 3 || s.Start.Column != 5 || string(s.Data) != source {
+		if s == nil || s.Filename != "hbuild.hcl" || s.Start.Line != 3 || s.Start.Column != 12 || string(s.Data) != source {
 			t.Fatalf("source %+v", s)
 		}
 		if got := source[s.Start.Byte:s.End.Byte]; got != `command = "exit 7"` {
@@ -487,7 +487,7 @@ func TestImageNotFound(t *testing.T) {
 	missing := strings.TrimPrefix(reg.URL, "http://") + "/nope:1"
 	sm := llb.NewSourceMap(nil, "hbuild.hcl", "HCL", []byte("a\nb\nfrom = image(\"nope\")\n"))
 	at := sm.Location([]*pb.Range{{Start: &pb.Position{Line: 3}, End: &pb.Position{Line: 3, Character: 20}}})
-	_, err := run(t, Request{Jobs: []Job{imageJob("target.a", state(llb.Image(missing, at)))}})
+	_, err := run(t, Request{Jobs: []Job{imageJob("target.a", state(llb.Image(missing, at, llb.WithCustomName("FROM nope"))))}})
 	var ie *ImageError
 	if !errors.As(err, &ie) || !ie.NotFound || ie.Source == nil || ie.Source.Start.Line != 3 || errors.Is(err, ErrRegistry) {
 		t.Errorf("at solve: %v %+v", err, ie)
