@@ -11,7 +11,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -247,14 +246,26 @@ func secrets(g *ir.Graph, opt Options) []solve.Secret {
 		}
 		sec := solve.Secret{ID: s.ID, Env: s.Env, Required: s.Required}
 		if s.File != "" {
-			sec.File = s.File
-			if !filepath.IsAbs(sec.File) {
-				sec.File = filepath.Join(opt.Root, filepath.FromSlash(s.File))
-			}
+			sec.File = opt.path(s.File)
 		}
 		out = append(out, sec)
 	}
 	return out
+}
+
+// path places a path of a build file on this machine. A leading ~/ is the home
+// directory, as everywhere where people write down where their keys are.
+func (o Options) path(p string) string {
+	p = filepath.FromSlash(p)
+	if rest, ok := strings.CutPrefix(p, "~"+string(filepath.Separator)); ok && o.LookupEnv != nil {
+		if home, ok := o.LookupEnv("HOME"); ok {
+			return filepath.Join(home, rest)
+		}
+	}
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(o.Root, p)
 }
 
 func agents(g *ir.Graph, opt Options) []solve.SSH {
@@ -297,5 +308,3 @@ func IsDiagnostics(err error) hcl.Diagnostics {
 	}
 	return nil
 }
-
-var _ = fmt.Sprint
