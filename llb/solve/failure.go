@@ -180,7 +180,7 @@ var (
 	entitlementText = regexp.MustCompile(`(network\.host|security\.insecure|device [^ ]+|device) is not allowed( by build daemon configuration)?`)
 	pushText        = regexp.MustCompile(`failed to push ([^ :]+(?::[0-9]+)?[^ :]*(?::[\w.-]+)?(?:@sha256:[0-9a-f]+)?)`)
 	stepName        = regexp.MustCompile(`^\[(?:([^\] ]+/[^\] ]+) )?([^\]]+)\] (.*)$`)
-	stepCount       = regexp.MustCompile(` \d+/\d+$`)
+	stepCount       = regexp.MustCompile(` +\d+/\d+$`)
 	wrappers        = regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |failed to solve: |failed to run Build function: |failed to receive status: )+`)
 	lostText        = regexp.MustCompile(`error reading from server|transport is closing|connection error: desc =|no active session for`)
 	faultText       = regexp.MustCompile(`(?i)unexpected status|authorization failed|failed to authorize|insufficient_scope|unauthorized|forbidden|denied|dial tcp|connection refused|connection reset|no such host|i/o timeout|x509|tls:|http: server gave HTTP response|too many requests|server misbehaving|unexpected EOF|: EOF|bad gateway|service unavailable|internal server error`)
