@@ -419,7 +419,7 @@ func debootstrap(ctx context.Context, log, w io.Writer) error {
 // asRoot is a command that runs as root.
 func asRoot(ctx context.Context, name string, args ...string) *exec.Cmd {
 	if os.Geteuid() != 0 {
-		args, name = append([]string{"-n", name}, args...), "sudo"
+		args, name = append([]string{name}, args...), "sudo"
 	}
 	return exec.CommandContext(ctx, name, args...)
 }
