@@ -313,7 +313,7 @@ func launch(ctx context.Context, o Options, p Paths, prog programs) error {
 	cmd := daemon(o, p, prog)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		return err
+		return fmt.Errorf("start %s (in process and mount namespaces of its own): %w", prog.buildkitd, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
