@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/hbuild/hbuild/lang"
+)
+
+// checkOptions are what `hbuild check` takes.
+type checkOptions struct {
+	module moduleFlags
+	format string
+	addrs  []string
+}
+
+func newCheckCmd(a *app) *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check [ADDR...]",
+		Short: "Find mistakes, without building",
+		Long: `Check reads the module and evaluates all of it, or what the addresses reach, and
+prints every mistake and warning. A required variable may have no value.
+
+The exit code is 2 when there are mistakes; warnings alone are fine.`,
+		Example: `  hbuild check
+  hbuild check prod --var go_version=1.26
+  hbuild check --format github      annotations for a pull request`,
+		GroupID:           groupFiles,
+		ValidArgsFunction: a.completeAddresses(&o.module),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.addrs = args
+			return a.check(&o)
+		},
+	}
+	o.module.register(a, cmd)
+	registerFormat(cmd, &o.format)
+	return cmd
+}
+
+func (a *app) check(o *checkOptions) error {
+	p, err := a.load(&o.module, forCheck)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	var diags hcl.Diagnostics
+	if len(o.addrs) > 0 {
+		_, diags = p.Graph(o.addrs, nil)
+	} else {
+		diags = p.Check()
+	}
+	if o.format != formatText {
+		return p.reportAs(a.stdout, o.format, diags)
+	}
+	if err := p.report(diags); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "No mistakes: %s, %s.\n",
+		count(len(p.Module.Names(lang.KindTarget)), "target"), count(len(p.Module.Names(lang.KindStage)), "stage"))
+	return err
+}
+
+// count says a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"errors"
+
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+
+	"github.com/containerd/platforms"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// moduleFlags are the flags that say which module is read, and with which values.
+type moduleFlags struct {
+	files     []string // -f
+	overrides []string // --override
+	sets      []string // --set
+	contexts  []string // --context
+	vars      []varFlag
+}
+
+// varFlag is one --var or --var-file; one list holds both, because their order on
+// the command line decides.
+type varFlag struct {
+	file  bool
+	value string
+}
+
+// varValue appends to the list of the two flags.
+type varValue struct {
+	list *[]varFlag
+	file bool
+}
+
+func (v varValue) String() string { return "" }
+
+func (v varValue) Type() string { return "string" }
+
+func (v varValue) Set(s string) error {
+	if !v.file {
+		if name, _, ok := strings.Cut(s, "="); !ok || name == "" {
+			return errors.New("it is not NAME=VALUE")
+		}
+	}
+	*v.list = append(*v.list, varFlag{v.file, s})
+	return nil
+}
+
+// register adds the flags to a command, with their completion.
+func (f *moduleFlags) register(a *app, cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringArrayVarP(&f.files, "file", "f", nil, "read `FILE` in place of the module's files, - for standard input; repeatable")
+	fs.Var(varValue{&f.vars, false}, "var", "give a variable a value: `NAME=VALUE`; repeatable")
+	fs.Var(varValue{&f.vars, true}, "var-file", "read values of variables from `FILE`; repeatable")
+	fs.StringArrayVar(&f.sets, "set", nil, "change an attribute: `ADDR.ATTR=VALUE`, += appends; repeatable")
+	fs.StringArrayVar(&f.overrides, "override", nil, "apply the override file `FILE`; repeatable")
+	fs.StringArrayVar(&f.contexts, "context", nil, "take another directory for a context: `NAME=DIR`; repeatable")
+	must(cmd.RegisterFlagCompletionFunc("var", a.completeVars(f)))
+	must(cmd.RegisterFlagCompletionFunc("set", a.completeSets(f)))
+	must(cmd.RegisterFlagCompletionFunc("context", a.completeContexts(f)))
+	must(cmd.MarkFlagFilename("file", "hcl"))
+	must(cmd.MarkFlagFilename("var-file", "hcl"))
+	must(cmd.MarkFlagFilename("override", "hcl"))
+}
+
+// program is a module that was loaded, and where it is on this machine.
+type program struct {
+	*compiler.Program
+	// Root is the directory, absolute, that names of source files, host files of
+	// targets and contexts' paths are relative to.
+	Root string
+	// FS holds Root; symbolic links cannot leave it.
+	FS fs.FS
+
+	a    *app
+	root *os.Root
+}
+
+// loadMode says what a command needs of a module.
+type loadMode int
+
+const (
+	// forBuild needs values for the required variables that are reached.
+	forBuild loadMode = iota
+	// forCheck takes a required variable without a value as unknown.
+	forCheck
+)
+
+// load reads the module that the flags and the working directory name. The error
+// is about the command line or unreadable files; mistakes in the module are the
+// program's diagnostics. The caller closes the program.
+func (a *app) load(f *moduleFlags, mode loadMode) (*program, error) {
+	if err := a.enter(); err != nil {
+		return nil, err
+	}
+	dir, err := f.moduleDir(a.dir != "")
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, usagef("%s: %v.", a.shown(dir), reason(err))
+	}
+	p := &program{Root: dir, FS: root.FS(), a: a, root: root}
+	opt, err := a.options(f, p, mode)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	p.Program = compiler.Load(p.FS, ".", opt)
+	if err := p.checkContexts(opt.Contexts); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return p, nil
+}
+
+// Close releases the module's directory.
+func (p *program) Close() error { return p.root.Close() }
+
+// moduleDir finds the module's directory: with -f the first file's own, unless -C
+// names one, else the nearest at or above the working directory that has hbuild
+// files.
+func (f *moduleFlags) moduleDir(given bool) (string, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	if len(f.files) > 0 {
+		if given || f.files[0] == "-" {
+			return wd, nil
+		}
+		return filepath.Abs(filepath.Dir(f.files[0]))
+	}
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		if lang.IsModule(os.DirFS(dir), ".") {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return wd, nil // lang.Load says that there is nothing
+		}
+	}
+}
+
+// options reads what the flags name.
+func (a *app) options(f *moduleFlags, p *program, mode loadMode) (opt compiler.Options, err error) {
+	opt.Sets = f.sets
+	opt.LookupEnv = os.LookupEnv
+	opt.BuildPlatform = hostPlatform()
+	opt.Check = mode == forCheck
+	opt.Git = func() *eval.Git { return a.git(p.Root) }
+	stdin := false
+	read := func(flag, name string) (lang.Source, error) {
+		if name == "-" {
+			if stdin {
+				return lang.Source{}, usagef("Standard input (-) can be read once only.")
+			}
+			stdin = true
+			data, err := io.ReadAll(a.stdin)
+			return lang.Source{Name: "<stdin>", Data: data}, err
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return lang.Source{}, usagef("%s %s: %v.", flag, name, reason(err))
+		}
+		return lang.Source{Name: p.relative(name), Data: data}, nil
+	}
+	if opt.Sources, err = readAll(read, "-f", f.files); err != nil {
+		return opt, err
+	}
+	if opt.Overrides, err = readAll(read, "--override", f.overrides); err != nil {
+		return opt, err
+	}
+	for _, v := range f.vars {
+		if !v.file {
+			name, value, _ := strings.Cut(v.value, "=")
+			opt.Vars = append(opt.Vars, eval.VarSource{Name: name, Source: lang.Source{Data: []byte(value)}, Origin: "--var"})
+			continue
+		}
+		src, err := read("--var-file", v.value)
+		if err != nil {
+			return opt, err
+		}
+		opt.Vars = append(opt.Vars, eval.VarSource{Source: src, Origin: "--var-file " + v.value})
+	}
+	opt.Contexts, err = contextDirs(f.contexts)
+	return opt, err
+}
+
+func readAll(read func(flag, name string) (lang.Source, error), flag string, names []string) (out []lang.Source, err error) {
+	for _, name := range names {
+		src, err := read(flag, name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, src)
+	}
+	return out, nil
+}
+
+// contextDirs reads --context flags; directories become absolute.
+func contextDirs(flags []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, flag := range flags {
+		name, dir, ok := strings.Cut(flag, "=")
+		if !ok || name == "" || dir == "" {
+			return nil, usagef("--context %q is not NAME=DIR.", flag)
+		}
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(abs)
+		if err == nil && !info.IsDir() {
+			err = errors.New("it is not a directory")
+		}
+		if err != nil {
+			return nil, usagef("--context %s: %v.", flag, reason(err))
+		}
+		out[name] = filepath.ToSlash(abs)
+	}
+	return out, nil
+}
+
+// checkContexts refuses --context for a context that the module does not have.
+func (p *program) checkContexts(given map[string]string) error {
+	names := p.Module.Names(lang.KindContext)
+	for _, name := range sortedKeys(given) {
+		base, _, _ := strings.Cut(name, ".")
+		if p.Module.Lookup(lang.KindContext, base) == nil {
+			return usagef("--context names %q, and the module has no such context.%s There are: %s.", name, diag.DidYouMean(name, names), diag.List(names, 20))
+		}
+	}
+	return nil
+}
+
+// relative names a file as ranges do: relative to the module.
+func (p *program) relative(name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return filepath.ToSlash(name)
+	}
+	rel, err := filepath.Rel(p.Root, abs)
+	if err != nil {
+		return filepath.ToSlash(abs)
+	}
+	return filepath.ToSlash(rel)
+}
+
+// ContextDir is a context's directory on this machine, absolute.
+func (p *program) ContextDir(c *ir.Context) string {
+	dir := filepath.FromSlash(c.Path)
+	if filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(p.Root, dir)
+}
+
+// HostPath is where a file of a target's `files` lies on this machine, absolute.
+func (p *program) HostPath(rel string) string {
+	return filepath.Join(p.Root, filepath.FromSlash(rel))
+}
+
+// graph evaluates what the addresses reach and prints what is wrong; the error is
+// of that kind when the graph is nil.
+func (p *program) graph(addrs []string, plats []ocispecs.Platform) (*ir.Graph, error) {
+	g, diags := p.Graph(addrs, plats)
+	if err := p.report(diags); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// hostPlatform is where steps run: Linux on this machine's processor.
+func hostPlatform() ocispecs.Platform {
+	p := platforms.Normalize(platforms.DefaultSpec())
+	if runtime.GOOS != "windows" {
+		p.OS = "linux"
+	}
+	p.OSVersion, p.OSFeatures = "", nil
+	return p
+}
+
+// parsePlatforms reads --platform flags, each of which may hold several,
+// separated by commas.
+func parsePlatforms(flags []string) ([]ocispecs.Platform, error) {
+	var out []ocispecs.Platform
+	for _, flag := range flags {
+		for _, s := range strings.Split(flag, ",") {
+			p, err := platforms.Parse(strings.TrimSpace(s))
+			if err != nil {
+				return nil, usagef("--platform %q is not OS/ARCH[/VARIANT], such as linux/arm64.", s)
+			}
+			out = append(out, platforms.Normalize(p))
+		}
+	}
+	return out, nil
+}
+
+// reason is an error of the file system without the name that the message has.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/console"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// The formats of output that commands share; diagnostics have more of them, see
+// [diag.Formats].
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
+
+// registerFormat adds --format for diagnostics.
+func registerFormat(cmd *cobra.Command, format *string) {
+	choice(cmd, cmd.Flags(), format, "format", "how mistakes are shown", diag.Formats...)
+}
+
+// terminal returns the file behind w when that is a terminal.
+func terminal(w io.Writer) *os.File {
+	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		return f
+	}
+	return nil
+}
+
+// colored reports whether what goes to w gets colour.
+func (a *app) colored(w io.Writer) bool {
+	switch a.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return terminal(w) != nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// width is the width of the terminal that w is, in columns; 0 when it is none.
+func width(w io.Writer) int {
+	f := terminal(w)
+	if f == nil {
+		return 0
+	}
+	c, err := console.ConsoleFromFile(f)
+	if err != nil {
+		return 0
+	}
+	size, err := c.Size()
+	if err != nil {
+		return 0
+	}
+	return int(size.Width)
+}
+
+// report prints diagnostics, errors and warnings, to w; files are the sources by
+// the names that ranges use, and path turns those names into what the user calls
+// the files (nil: as they are). The error, of exit code 2, is set when one of the
+// diagnostics is an error, which has been said then.
+func (a *app) report(w io.Writer, format string, diags hcl.Diagnostics, files map[string][]byte, path func(string) string) error {
+	opt := diag.PrintOptions{Color: a.colored(w), Width: width(w), Path: path}
+	if err := diag.Print(w, format, diags, files, opt); err != nil {
+		return err
+	}
+	if diags.HasErrors() {
+		return &exitError{Code: exitConfig}
+	}
+	return nil
+}
+
+// report prints diagnostics of the module as text to standard error; see
+// [app.report].
+func (p *program) report(diags hcl.Diagnostics) error {
+	return p.reportAs(p.a.stderr, formatText, diags)
+}
+
+// reportAs prints diagnostics of the module in a format, with its files' names as
+// seen from where the user stands.
+func (p *program) reportAs(w io.Writer, format string, diags hcl.Diagnostics) error {
+	return p.a.report(w, format, diags, p.Module.Files, p.shown)
+}
+
+// shown is how a file of the module is called from where the user stands.
+func (p *program) shown(file string) string {
+	if file == "" {
+		return file
+	}
+	return filepath.ToSlash(p.a.shown(p.HostPath(file)))
+}

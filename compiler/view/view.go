@@ -1,0 +1,29 @@
+// Package view shows what a module is, without building anything: the lists and
+// graphs of the command line. It reads programs and graphs and writes text; what
+// a build needs does not pass through it.
+package view
+
+import (
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/lang"
+)
+
+// Description is what a block says about itself; "" when it says nothing, or
+// something that depends on an instance.
+func Description(p *compiler.Program, n lang.Node) string {
+	return text(p, lang.AttrOf(n, "description"))
+}
+
+// text evaluates an attribute that takes a string.
+func text(p *compiler.Program, a *lang.Attr) string {
+	if a == nil {
+		return ""
+	}
+	v, diags := p.Evaluator().Expression(a.Expr)
+	if diags.HasErrors() || v.IsMarked() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+		return ""
+	}
+	return v.AsString()
+}
