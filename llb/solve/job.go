@@ -617,9 +617,13 @@ func (j *job) note(resp map[string]string, outputs []output, r *runner) error {
 		if pushed && o.attrs["name"] != "" {
 			j.result.Pushed = strings.Split(o.attrs["name"], ",")
 		}
-		if (o.kind == client.ExporterImage || o.kind == "moby") && !pushed {
-			j.result.InEngine = true
-			j.result.Stored = r.engine.images || o.kind == "moby"
+		switch {
+		case o.kind != client.ExporterImage && o.kind != "moby":
+		case r.engine.docker:
+			// The engine's images are Docker's own.
+			j.result.Loaded = "docker"
+		case !pushed:
+			j.result.InEngine, j.result.Stored = true, r.engine.images
 		}
 	}
 	return nil

@@ -325,11 +325,10 @@ func (j *job) finishOutputs(all []output, e engine) error {
 			// The engine is the Docker that would take the image.
 			*o = output{kind: client.ExporterImage, attrs: o.attrs}
 		}
-		if o.kind == client.ExporterImage && e.docker && !e.images {
-			if o.attrs["push"] == "true" {
-				return errors.New("this Docker's engine cannot push from a build: enable its containerd image store, or use another engine (--engine)")
+		if e.docker && !e.images {
+			if err := o.forOldDocker(); err != nil {
+				return err
 			}
-			o.kind = "moby"
 		}
 		if o.dest == "-" {
 			stdout++
@@ -353,6 +352,21 @@ func (j *job) finishOutputs(all []output, e engine) error {
 	}
 	if stdout > 1 {
 		return errors.New("only one output can go to standard output")
+	}
+	return nil
+}
+
+// forOldDocker takes an output to a Docker that keeps images in its own store,
+// not in containerd's: its engine has no exporter but moby, local and tar.
+func (o *output) forOldDocker() error {
+	const hint = "enable its containerd image store, or use another engine (--engine)"
+	switch {
+	case o.attrs["push"] == "true":
+		return errors.New("this Docker's engine cannot push from a build: " + hint)
+	case o.kind == client.ExporterImage:
+		o.kind = "moby"
+	case o.kind == client.ExporterOCI || o.kind == client.ExporterDocker:
+		return fmt.Errorf("this Docker's engine makes no archives of type %s: %s", o.kind, hint)
 	}
 	return nil
 }

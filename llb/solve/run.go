@@ -110,6 +110,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	}
 	opt, sent, err := r.mainOpt()
 	if err != nil {
+		r.tracker.close(ctx)
 		return nil, err
 	}
 	if r.staging != nil {
@@ -214,6 +215,10 @@ func (r *runner) inspect(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", ErrEngine, plain(err))
 	}
 	for _, w := range workers {
+		if w.ID == "moby" {
+			// Docker's engine on its own image store; its labels came later.
+			r.engine.docker = true
+		}
 		for label, value := range w.Labels {
 			switch {
 			case strings.HasPrefix(label, "org.mobyproject.buildkit.worker.moby."):
