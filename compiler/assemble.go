@@ -12,82 +12,54 @@ import (
 
 // assemble collects what targets reach into one graph.
 func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
-	c := &collector{g: &ir.Graph{Files: files, Targets: targets}, stages: map[*ir.Stage]bool{}, contexts: map[*ir.Context]bool{}, secrets: map[string]*ir.Secret{}, ssh: map[string]*ir.SSH{}}
+	g := &ir.Graph{Files: files, Targets: targets}
+	var roots []*ir.Stage
 	for _, t := range targets {
 		for _, b := range t.Builds {
-			for _, st := range []*ir.Stage{b.Image, b.Files} {
-				if st != nil {
-					c.stage(st)
+			roots = append(roots, b.Image, b.Files)
+		}
+	}
+	g.Stages = ir.Reach(roots...)
+	contexts := map[*ir.Context]bool{}
+	secrets, agents := map[string]*ir.Secret{}, map[string]*ir.SSH{}
+	for _, st := range g.Stages {
+		for _, step := range st.Steps {
+			ir.Sources(step, func(src ir.Source) {
+				if c, ok := src.(ir.ContextSource); ok && !contexts[c.Context] {
+					contexts[c.Context] = true
+					g.Contexts = append(g.Contexts, c.Context)
 				}
+			})
+			if run, ok := step.(*ir.Run); ok {
+				offered(run, secrets, agents)
 			}
 		}
 	}
-	sort.Slice(c.g.Contexts, func(i, j int) bool {
-		a, b := c.g.Contexts[i], c.g.Contexts[j]
+	sort.Slice(g.Contexts, func(i, j int) bool {
+		a, b := g.Contexts[i], g.Contexts[j]
 		if (a.Name == "default") != (b.Name == "default") {
 			return a.Name == "default"
 		}
 		return a.Name < b.Name
 	})
-	for _, id := range sortedKeys(c.secrets) {
-		c.g.Secrets = append(c.g.Secrets, c.secrets[id])
+	for _, id := range sortedKeys(secrets) {
+		g.Secrets = append(g.Secrets, secrets[id])
 	}
-	for _, id := range sortedKeys(c.ssh) {
-		c.g.SSH = append(c.g.SSH, c.ssh[id])
+	for _, id := range sortedKeys(agents) {
+		g.SSH = append(g.SSH, agents[id])
 	}
-	return c.g
+	return g
 }
 
-// collector walks stages depth first, so that each comes after what it uses.
-type collector struct {
-	g        *ir.Graph
-	stages   map[*ir.Stage]bool
-	contexts map[*ir.Context]bool
-	secrets  map[string]*ir.Secret
-	ssh      map[string]*ir.SSH
-}
-
-func (c *collector) stage(st *ir.Stage) {
-	if c.stages[st] {
-		return
-	}
-	c.stages[st] = true
-	if r, ok := st.Root.(ir.StageRoot); ok {
-		c.stage(r.Stage)
-	}
-	for _, s := range st.Steps {
-		switch s := s.(type) {
-		case *ir.Copy:
-			c.source(s.From)
-		case *ir.Run:
-			for _, m := range s.Mounts {
-				c.mount(m)
-			}
+// offered notes what the caller must offer to a step. What is required by one
+// step is required.
+func offered(run *ir.Run, secrets map[string]*ir.Secret, agents map[string]*ir.SSH) {
+	for _, m := range run.Mounts {
+		if s := m.Secret; s != nil && (secrets[s.ID] == nil || s.Required) {
+			secrets[s.ID] = s
 		}
-	}
-	c.g.Stages = append(c.g.Stages, st)
-}
-
-func (c *collector) mount(m ir.Mount) {
-	c.source(m.From)
-	switch {
-	case m.Cache != nil:
-		c.source(m.Cache.From)
-	case m.Secret != nil:
-		c.secrets[m.Secret.ID] = m.Secret
-	case m.SSH != nil:
-		c.ssh[m.SSH.ID] = m.SSH
-	}
-}
-
-func (c *collector) source(s ir.Source) {
-	switch s := s.(type) {
-	case ir.StageSource:
-		c.stage(s.Stage)
-	case ir.ContextSource:
-		if !c.contexts[s.Context] {
-			c.contexts[s.Context] = true
-			c.g.Contexts = append(c.g.Contexts, s.Context)
+		if s := m.SSH; s != nil && (agents[s.ID] == nil || s.Required) {
+			agents[s.ID] = s
 		}
 	}
 }

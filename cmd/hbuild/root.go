@@ -66,6 +66,8 @@ working directory. Everything but "build" and "engine" works without a daemon.`,
 	)
 	root.AddCommand(
 		newCheckCmd(a),
+		newBuildCmd(a),
+		newEngineCmd(a),
 		newVersionCmd(a),
 	)
 	asParent(root)

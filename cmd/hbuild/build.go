@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/compiler/view"
+	"github.com/hbuild/hbuild/llb/build"
+	"github.com/hbuild/hbuild/llb/engine"
+	"github.com/hbuild/hbuild/llb/solve"
+)
+
+// buildOptions are what `hbuild build` takes.
+type buildOptions struct {
+	module    moduleFlags
+	engine    string
+	addrs     []string
+	secrets   []string
+	ssh       []string
+	platforms []string
+	push      bool
+	noPush    bool
+	load      bool
+	outputs   []string
+	noCache   bool
+	pull      bool
+	progress  string
+	metadata  string
+	allow     []string
+	dryRun    bool
+	parallel  int
+	keepGoing bool
+	atomic    bool
+}
+
+func newBuildCmd(a *app) *cobra.Command {
+	var o buildOptions
+	cmd := &cobra.Command{
+		Use:   "build [ADDR...]",
+		Short: "Build targets on BuildKit",
+		Long: `Build builds what the addresses name, "default" without one, in one session with
+the engine: images and host files of targets, or a stage to stop at.
+
+An image goes where --push, --load or -o say; otherwise it stays in the engine.
+A target's files are written into the module, whole or not at all.`,
+		Example: `  hbuild build prod
+  hbuild build prod bin --push
+  hbuild build prod -o type=oci,dest=app.tar
+  hbuild build stage.test           stop at a stage
+  hbuild build '*' --platform linux/arm64 --load`,
+		GroupID:           groupBuild,
+		ValidArgsFunction: a.completeAddresses(&o.module),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.addrs = args
+			return a.build(cmd.Context(), &o)
+		},
+	}
+	o.module.register(a, cmd)
+	registerEngine(cmd, &o.engine)
+	fs := cmd.Flags()
+	fs.StringArrayVar(&o.secrets, "secret", nil, "give a secret: `id=ID[,src=FILE|,env=NAME]`; repeatable")
+	fs.StringArrayVar(&o.ssh, "ssh", nil, "give an ssh agent or keys: `ID[=SOCKET|KEY,...]`; repeatable")
+	fs.StringSliceVar(&o.platforms, "platform", nil, "build for `OS/ARCH`, in place of what targets say; repeatable")
+	fs.BoolVar(&o.push, "push", false, "push all images to the registries of their tags")
+	fs.BoolVar(&o.noPush, "no-push", false, "push nothing, whatever targets say")
+	fs.BoolVar(&o.load, "load", false, "load images into this machine's Docker or Podman")
+	fs.StringArrayVarP(&o.outputs, "output", "o", nil, "export: `type=oci|docker|tar|local|image|registry,dest=...`; repeatable")
+	fs.BoolVar(&o.noCache, "no-cache", false, "run every step")
+	fs.BoolVar(&o.pull, "pull", false, "ask registries for newer base images")
+	choice(cmd, &o.progress, "progress", "how progress is shown", "auto", "tty", "plain", "quiet", "rawjson")
+	fs.StringVar(&o.metadata, "metadata-file", "", "write what was built to `FILE`, as JSON")
+	fs.StringSliceVar(&o.allow, "allow", nil, "let steps use `ENTITLEMENT`: network.host, security.insecure, device[=NAME]; repeatable")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "show what would be built, without an engine")
+	fs.IntVarP(&o.parallel, "jobs", "j", 0, "solve at most `N` targets at once")
+	fs.BoolVar(&o.keepGoing, "keep-going", false, "after a failure build what does not depend on it")
+	fs.BoolVar(&o.atomic, "atomic", false, "export, push and write nothing unless every target builds")
+	cmd.MarkFlagsMutuallyExclusive("push", "no-push")
+	must(cmd.MarkFlagFilename("metadata-file"))
+	return cmd
+}
+
+// registerEngine adds --engine.
+func registerEngine(cmd *cobra.Command, p *string) {
+	cmd.Flags().StringVar(p, "engine", "", "build on `ADDRESS`: unix://, tcp://, docker-container://, ssh://, ..., \"docker\" or \"private\"")
+	must(cmd.RegisterFlagCompletionFunc("engine", fixedCompletion("docker", "private", "unix://", "tcp://", "docker-container://", "ssh://")))
+}
+
+func (a *app) build(ctx context.Context, o *buildOptions) error {
+	opt, err := o.options(a)
+	if err != nil {
+		return err
+	}
+	plats, err := parsePlatforms(o.platforms)
+	if err != nil {
+		return err
+	}
+	p, err := a.load(&o.module, forBuild)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	g, err := p.graph(o.addrs, plats)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return view.WritePlan(a.stdout, g)
+	}
+	opt.Root = p.Root
+	if missing := build.MissingSecrets(g, opt); len(missing) > 0 {
+		return p.report(build.SecretDiagnostics(missing))
+	}
+	return a.buildGraph(ctx, p, g, o, opt)
+}
+
+// options reads the flags that the solver takes.
+func (o *buildOptions) options(a *app) (opt build.Options, err error) {
+	opt = build.Options{
+		Push: o.push, NoPush: o.noPush, Load: o.load, Outputs: o.outputs, NoCache: o.noCache, Pull: o.pull, Allow: o.allow,
+		Parallel: o.parallel, KeepGoing: o.keepGoing, Atomic: o.atomic, MetadataFile: o.metadata,
+		Progress: solve.Progress{Mode: o.progress, Out: a.stderr}, LookupEnv: os.LookupEnv, Stdout: a.stdout,
+	}
+	for _, flag := range o.secrets {
+		s, err := solve.ParseSecret(flag)
+		if err != nil {
+			return opt, usagef("--%v.", err)
+		}
+		opt.Secrets = append(opt.Secrets, s)
+	}
+	for _, flag := range o.ssh {
+		s, err := solve.ParseSSH(flag)
+		if err != nil {
+			return opt, usagef("--%v.", err)
+		}
+		opt.SSH = append(opt.SSH, s)
+	}
+	return opt, nil
+}
+
+// buildGraph finds an engine, builds on it and says what was made.
+func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildOptions, opt build.Options) error {
+	e, err := engine.Find(ctx, engine.Options{Address: o.engine, Log: a.stderr})
+	if err != nil {
+		return err
+	}
+	c, err := e.Client(ctx)
+	if err != nil {
+		return &exitError{Code: exitUnreachable, Err: err}
+	}
+	defer c.Close()
+	res, diags, err := build.Run(ctx, c, g, opt)
+	if err == nil {
+		if err := p.report(diags); err != nil {
+			return err
+		}
+		res.Summary(a.summaryTo(o))
+		return nil
+	}
+	if res != nil {
+		res.Summary(a.summaryTo(o))
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	return a.buildFailed(p, err)
+}
+
+// summaryTo is where the summary goes: standard error like the progress, unless
+// progress is for a program.
+func (a *app) summaryTo(o *buildOptions) io.Writer {
+	if o.progress == "rawjson" {
+		return io.Discard
+	}
+	return a.stderr
+}
+
+// buildFailed shows why, and makes the exit code of it.
+func (a *app) buildFailed(p *program, err error) error {
+	var diags hcl.Diagnostics
+	if diags = build.IsDiagnostics(err); diags != nil {
+		return p.report(diags)
+	}
+	diags = build.Failure(err)
+	if len(diags) == 0 {
+		return err
+	}
+	if said := p.report(diags); said == nil {
+		return errors.Join(err, fmt.Errorf("nothing was said of it"))
+	}
+	code := exitFailed
+	switch {
+	case build.Unreachable(err):
+		code = exitUnreachable
+	case errors.Is(err, solve.ErrRequest):
+		code = exitConfig
+	}
+	return &exitError{Code: code}
+}
