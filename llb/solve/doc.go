@@ -10,7 +10,7 @@
 // while the gateway build still holds what was solved. These exports are
 // internal: they leave no record in the daemon's history and no trace, which
 // would cost far more than the export itself. Host files leave the gateway build
-// in one transfer.
+// together; many are copied into one file system first.
 //
 // The daemon names exporters of a session by their position in one request. So a
 // build that sends something to this side, an archive or a directory, has a small

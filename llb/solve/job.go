@@ -336,14 +336,47 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 
 // filesResult is the result of the main build: the files of all jobs that have no
 // build of their own.
-func (r *runner) filesResult() (*gateway.Result, error) {
+func (r *runner) filesResult(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	var files []fileRef
 	for _, j := range r.jobs {
 		if j.result.Err == nil {
 			files = append(files, j.files...)
 		}
 	}
+	if len(files) >= collectFrom {
+		return r.collect(ctx, c, files)
+	}
 	return resultOf(files)
+}
+
+// collect solves one file system that holds all files, each reference's under its
+// own name.
+func (r *runner) collect(ctx context.Context, c gateway.Client, files []fileRef) (*gateway.Result, error) {
+	var action *llb.FileAction
+	for _, f := range files {
+		st := llb.Scratch()
+		if f.ref != nil {
+			var err error
+			if st, err = f.ref.ToState(); err != nil {
+				return nil, err
+			}
+		}
+		info := &llb.CopyInfo{CopyDirContentsOnly: true, CreateDestPath: true}
+		if action == nil {
+			action = llb.Copy(st, "/", "/"+f.id, info)
+		} else {
+			action = action.Copy(st, "/", "/"+f.id, info)
+		}
+	}
+	def, err := llb.Scratch().File(action, llb.WithCustomName("[internal] collecting files")).Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB(), Evaluate: true})
+	if err != nil {
+		return nil, fmt.Errorf("collect the files: %w", err)
+	}
+	return res, nil
 }
 
 // resultOf makes one result of many references. BuildKit calls the key a platform

@@ -641,7 +641,9 @@ func TestTwoPlatforms(t *testing.T) {
 
 func TestContexts(t *testing.T) {
 	dir, root := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(dir, "a"), strings.Repeat("a", 1000)+identity.NewID())
+	if err := os.Chmod(write(t, filepath.Join(dir, "a"), strings.Repeat("a", 1000)+identity.NewID()), 0o640); err != nil {
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(dir, "never"), "never")
 	write(t, filepath.Join(dir, tempPrefix+"x", "y"), "another build's")
 	req := Request{Root: root, Contexts: map[string]Context{"ctx": {Dir: dir, Exclude: []string{"never"}}}}
@@ -661,6 +663,12 @@ func TestContexts(t *testing.T) {
 	}
 	clean(t, filepath.Join(root, "out", "19"), "a")
 	clean(t, filepath.Join(root, "out"), strings.Split("0 1 10 11 12 13 14 15 16 17 18 19 2 3 4 5 6 7 8 9", " ")...)
+	if fi, _ := os.Stat(filepath.Join(root, "out", "7", "a")); fi.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v", fi.Mode())
+	}
+	if len(res.Jobs[7].Files) != 1 || res.Jobs[7].Files[0].Path != "out/7/a" {
+		t.Errorf("%+v", res.Jobs[7].Files)
+	}
 	if res := mustRun(t, req); res.StepsRun != 0 || res.BytesSent != 0 {
 		t.Errorf("again: %d steps, %d bytes", res.StepsRun, res.BytesSent)
 	}
