@@ -1,0 +1,410 @@
+package solve
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/errdefs"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// exportJob brings a job's results out, each kind by a build of its own.
+func (r *runner) exportJob(ctx context.Context, c gateway.Client, j *job) error {
+	if !j.solveOnly {
+		if len(j.outputs) > 0 {
+			lowered := (*job).image
+			if !j.hasImage {
+				lowered = (*job).fileSystem
+			}
+			if err := r.export(ctx, j, j.outputs, lowered); err != nil {
+				return err
+			}
+		}
+		if j.ownFiles && (j.filesRoot != "" || j.hasImage || len(j.outputs) == 0) {
+			if err := r.exportFiles(ctx, j); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// exportFiles writes a job's files at once, not with those of all the others.
+func (r *runner) exportFiles(ctx context.Context, j *job) error {
+	root := j.filesRoot
+	if root == "" {
+		root = r.req.Root
+	}
+	s, err := newStaging(root)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	opt := r.exportOpt(j, true)
+	opt.Exports = []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: s.dir(), Attrs: map[string]string{"platform-split": "true"}}}
+	var files []fileRef
+	_, err = r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		refs, err := r.solveAll(ctx, c, j, (*job).fileSystem)
+		if err != nil {
+			return nil, err
+		}
+		for i, b := range j.Builds {
+			if b.Files != nil {
+				files = append(files, fileRef{id: j.fileID(r, i), ref: refs[i], outputs: b.Outputs})
+			}
+		}
+		return resultOf(files)
+	}, r.tracker.stream(j.Addr))
+	if err != nil {
+		return receiveError(err, s)
+	}
+	for _, f := range files {
+		in, err := s.install(f.id, f.outputs)
+		if err != nil {
+			return err
+		}
+		r.keep(j, in, j.filesRoot)
+	}
+	return nil
+}
+
+// filesResult is the result of the main build: the files of all jobs that have no
+// build of their own.
+func (r *runner) filesResult(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	var files []fileRef
+	for _, j := range r.jobs {
+		if j.result.Err == nil {
+			files = append(files, j.files...)
+		}
+	}
+	if len(files) >= collectFrom {
+		return r.collect(ctx, c, files)
+	}
+	return resultOf(files)
+}
+
+// collect solves one file system that holds all files, each reference's under its
+// own name.
+func (r *runner) collect(ctx context.Context, c gateway.Client, files []fileRef) (*gateway.Result, error) {
+	var action *llb.FileAction
+	for _, f := range files {
+		st := llb.Scratch()
+		if f.ref != nil {
+			var err error
+			if st, err = f.ref.ToState(); err != nil {
+				return nil, err
+			}
+		}
+		info := &llb.CopyInfo{CopyDirContentsOnly: true, CreateDestPath: true}
+		if action == nil {
+			action = llb.Copy(st, "/", "/"+f.id, info)
+		} else {
+			action = action.Copy(st, "/", "/"+f.id, info)
+		}
+	}
+	def, err := llb.Scratch().File(action, llb.WithCustomName("[internal] collecting files")).Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB(), Evaluate: true})
+	if err != nil {
+		return nil, fmt.Errorf("collect the files: %w", err)
+	}
+	return res, nil
+}
+
+// resultOf makes one result of many references. BuildKit calls the key a platform
+// and asks for one, but takes any name.
+func resultOf(files []fileRef) (*gateway.Result, error) {
+	res := gateway.NewResult()
+	if len(files) == 0 {
+		return res, nil
+	}
+	var all exptypes.Platforms
+	for _, f := range files {
+		res.AddRef(f.id, f.ref)
+		all.Platforms = append(all.Platforms, exptypes.Platform{ID: f.id, Platform: platforms.DefaultSpec()})
+	}
+	dt, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
+	return res, nil
+}
+
+// exportOpt is how a build of a job's own is asked for.
+func (r *runner) exportOpt(j *job, ownSession bool) client.SolveOpt {
+	opt := client.SolveOpt{
+		Internal:            true,
+		AllowedEntitlements: r.req.Allow,
+		FrontendAttrs:       map[string]string{},
+		CacheImports:        cloneCache(j.imports),
+	}
+	if ownSession {
+		opt.Session = r.attach
+		r.sessions.Add(1)
+	} else {
+		opt.SharedSession, opt.SessionPreInitialized = r.session, true
+	}
+	return opt
+}
+
+// export sends what a job was lowered to to its outputs.
+func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered func(*job, int) *Lowered) error {
+	local := func(e client.CacheOptionsEntry) bool { return e.Type == "local" }
+	own := slices.ContainsFunc(outputs, output.here) || slices.ContainsFunc(j.imports, local) || slices.ContainsFunc(j.exports, local)
+	opt := r.exportOpt(j, own)
+	opt.CacheExports = cloneCache(j.exports)
+	for k, v := range j.attest {
+		opt.FrontendAttrs[k] = v
+	}
+	var received []*receiver
+	defer func() {
+		for _, rc := range received {
+			rc.discard()
+		}
+	}()
+	for _, o := range outputs {
+		entry, rc, err := r.receive(ctx, o)
+		if err != nil {
+			return err
+		}
+		opt.Exports = append(opt.Exports, entry)
+		received = append(received, rc)
+	}
+	resp, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		return r.imageResult(ctx, c, j, lowered)
+	}, r.tracker.stream(j.Addr))
+	if err != nil {
+		for _, rc := range received {
+			err = receiveError(err, rc.staging)
+		}
+		return err
+	}
+	for _, rc := range received {
+		if err := rc.commit(r, j); err != nil {
+			return err
+		}
+	}
+	return j.note(resp.ExporterResponse, outputs, r)
+}
+
+// receiveError says why a directory could not be received, if that is what failed.
+func receiveError(err error, s *staging) error {
+	var vtx *errdefs.VertexError
+	if s == nil || errors.As(err, &vtx) || canceled(err) {
+		return err
+	}
+	return s.explain(err)
+}
+
+// imageResult solves all platforms and makes the result as exporters expect it.
+func (r *runner) imageResult(ctx context.Context, c gateway.Client, j *job, lowered func(*job, int) *Lowered) (*gateway.Result, error) {
+	refs, err := r.solveAll(ctx, c, j, lowered)
+	if err != nil {
+		return nil, err
+	}
+	res := gateway.NewResult()
+	var all exptypes.Platforms
+	for i, b := range j.Builds {
+		l := lowered(j, i)
+		if l == nil {
+			continue
+		}
+		id := platformOf(l, b.Platform, c)
+		p, err := platforms.Parse(id)
+		if err != nil {
+			return nil, err
+		}
+		all.Platforms = append(all.Platforms, exptypes.Platform{ID: id, Platform: p})
+		config := exptypes.ExporterImageConfigKey
+		if len(j.Builds) > 1 {
+			res.AddRef(id, refs[i])
+			config += "/" + id
+		} else {
+			res.SetRef(refs[i])
+		}
+		if l.Config != nil {
+			res.AddMeta(config, l.Config)
+		}
+	}
+	dt, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
+	return res, nil
+}
+
+// platformOf is the platform of an image: the one asked for, else what its
+// configuration says, else the engine's.
+func platformOf(l *Lowered, p *ocispecs.Platform, c gateway.Client) string {
+	if p != nil {
+		return platformID(p)
+	}
+	if l != nil && l.Config != nil {
+		var config ocispecs.Platform
+		if json.Unmarshal(l.Config, &config) == nil && config.OS != "" && config.Architecture != "" {
+			return platformID(&config)
+		}
+	}
+	for _, w := range c.BuildOpts().Workers {
+		if len(w.Platforms) > 0 {
+			return platformID(&w.Platforms[0])
+		}
+	}
+	p2 := platforms.DefaultSpec()
+	return platformID(&p2)
+}
+
+// receiver is an output that comes to this side.
+type receiver struct {
+	output  output
+	archive *archive
+	loading *loading
+	staging *staging
+}
+
+// receive prepares an output; nothing is opened before something comes.
+func (r *runner) receive(ctx context.Context, o output) (client.ExportEntry, *receiver, error) {
+	entry := client.ExportEntry{Type: o.kind, Attrs: o.attrs}
+	rc := &receiver{output: o}
+	switch {
+	case o.load:
+		entry.Output = func(map[string]string) (io.WriteCloser, error) {
+			rc.loading = startLoading(ctx, r.req.Loader)
+			return rc.loading, nil
+		}
+	case o.dest == "":
+	case o.dir && o.kind == client.ExporterLocal && o.attrs["mode"] != string(client.LocalExporterModeDelete):
+		s, err := newStaging(o.dest)
+		if err != nil {
+			return entry, nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		}
+		rc.staging = s
+		entry.OutputDir = s.dir()
+	case o.dir:
+		entry.OutputDir = o.dest
+	case o.dest == "-":
+		if r.req.Stdout == nil {
+			return entry, nil, fmt.Errorf("%w: an archive is not written to a terminal: give dest=FILE", ErrRequest)
+		}
+		entry.Output = func(map[string]string) (io.WriteCloser, error) { return nopCloser{r.req.Stdout}, nil }
+	default:
+		if fi, err := os.Stat(filepath.Dir(o.dest)); err != nil || !fi.IsDir() {
+			return entry, nil, fmt.Errorf("%w: output %s: there is no directory %s", ErrRequest, o.dest, filepath.Dir(o.dest))
+		}
+		entry.Output = func(map[string]string) (io.WriteCloser, error) {
+			var err error
+			rc.archive, err = createArchive(o.dest)
+			return rc.archive, err
+		}
+	}
+	return entry, rc, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// commit puts what was received into place.
+func (rc *receiver) commit(r *runner, j *job) error {
+	switch {
+	case rc.loading != nil:
+		j.result.Loaded = r.req.Loader.Name()
+	case rc.staging != nil:
+		in, err := rc.staging.merge()
+		if err != nil {
+			return err
+		}
+		r.keep(j, in, rc.output.dest)
+	case rc.archive != nil:
+		w, err := rc.archive.describe()
+		if err != nil {
+			return err
+		}
+		if err := rc.archive.commit(); err != nil {
+			return err
+		}
+		rc.archive = nil
+		j.result.Files = append(j.result.Files, w)
+	case rc.output.dir:
+		j.result.Files = append(j.result.Files, WrittenFile{Path: rc.output.dest})
+	}
+	return nil
+}
+
+func (rc *receiver) discard() {
+	if rc.archive != nil {
+		rc.archive.discard()
+	}
+	if rc.staging != nil {
+		rc.staging.close()
+	}
+}
+
+func (a *archive) describe() (WrittenFile, error) {
+	w := WrittenFile{Path: a.dest}
+	f, err := os.Open(a.f.Name())
+	if err != nil {
+		return w, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return w, err
+	}
+	w.Size = fi.Size()
+	w.Digest, err = digestOf(f)
+	return w, err
+}
+
+// note reads what the daemon answered to an export.
+func (j *job) note(resp map[string]string, outputs []output, r *runner) error {
+	if !j.hasImage {
+		return nil
+	}
+	j.result.Digest = resp[exptypes.ExporterImageDigestKey]
+	j.result.ConfigDigest = resp[exptypes.ExporterImageConfigDigestKey]
+	if len(j.Builds) > 1 {
+		j.result.ConfigDigest = ""
+	}
+	if s := resp[exptypes.ExporterImageDescriptorKey]; s != "" {
+		dt, err := base64.StdEncoding.DecodeString(s)
+		if err != nil {
+			return fmt.Errorf("descriptor: %w", err)
+		}
+		if err := json.Unmarshal(dt, &j.result.Descriptor); err != nil {
+			return fmt.Errorf("descriptor: %w", err)
+		}
+	}
+	for _, o := range outputs {
+		pushed := o.attrs["push"] == "true"
+		if pushed && o.attrs["name"] != "" {
+			j.result.Pushed = strings.Split(o.attrs["name"], ",")
+		}
+		switch {
+		case o.kind != client.ExporterImage && o.kind != "moby":
+		case r.engine.docker:
+			// The engine's images are Docker's own.
+			j.result.Loaded = "docker"
+		case !pushed:
+			j.result.InEngine, j.result.Stored = true, r.engine.images
+		}
+	}
+	return nil
+}
