@@ -265,4 +265,3 @@ func sameCache(e client.CacheOptionsEntry, p gateway.CacheOptionsEntry) bool {
 	}
 	return true
 }
-
