@@ -74,7 +74,7 @@ A target's files are written into the module, whole or not at all.`,
 	fs.StringArrayVarP(&o.outputs, "output", "o", nil, "export: `type=oci|docker|tar|local|image|registry,dest=...`; repeatable")
 	fs.BoolVar(&o.noCache, "no-cache", false, "run every step")
 	fs.BoolVar(&o.pull, "pull", false, "ask registries for newer base images")
-	choice(cmd, &o.progress, "progress", "how progress is shown", "auto", "tty", "plain", "quiet", "rawjson")
+	choice(cmd, fs, &o.progress, "progress", "how progress is shown", "auto", "tty", "plain", "quiet", "rawjson")
 	fs.StringVar(&o.metadata, "metadata-file", "", "write what was built to `FILE`, as JSON")
 	fs.StringSliceVar(&o.allow, "allow", nil, "let steps use `ENTITLEMENT`: network.host, security.insecure, device[=NAME]; repeatable")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "show what would be built, without an engine")

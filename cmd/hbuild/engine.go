@@ -57,7 +57,7 @@ func newEngineStatusCmd(a *app) *cobra.Command {
 		},
 	}
 	registerEngine(cmd, &o.engine)
-	choice(cmd, &o.format, "format", "how it is printed", formatText, formatJSON)
+	choice(cmd, cmd.Flags(), &o.format, "format", "how it is printed", formatText, formatJSON)
 	return cmd
 }
 
