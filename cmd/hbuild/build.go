@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/hbuild/hbuild/compiler/ir"
@@ -183,22 +181,15 @@ func (a *app) summaryTo(o *buildOptions) io.Writer {
 
 // buildFailed shows why, and makes the exit code of it.
 func (a *app) buildFailed(p *program, err error) error {
-	var diags hcl.Diagnostics
-	if diags = build.IsDiagnostics(err); diags != nil {
-		return p.report(diags)
-	}
-	diags = build.Failure(err)
-	if len(diags) == 0 {
-		return err
-	}
-	if said := p.report(diags); said == nil {
-		return errors.Join(err, fmt.Errorf("nothing was said of it"))
+	diags := build.Failure(err)
+	if len(diags) == 0 || p.report(diags) == nil {
+		return err // there was no place to say it at
 	}
 	code := exitFailed
 	switch {
 	case build.Unreachable(err):
 		code = exitUnreachable
-	case errors.Is(err, solve.ErrRequest):
+	case errors.Is(err, solve.ErrRequest), build.Misconfigured(err):
 		code = exitConfig
 	}
 	return &exitError{Code: code}

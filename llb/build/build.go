@@ -18,7 +18,10 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	bkclient "github.com/moby/buildkit/client"
+	bk "github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hbuild/hbuild/compiler/ir"
@@ -54,9 +57,34 @@ type Options struct {
 }
 
 // DiagnosticsError is a graph that cannot be lowered.
-type DiagnosticsError struct{ Diags hcl.Diagnostics }
+type DiagnosticsError struct {
+	Diags hcl.Diagnostics
+	// Cause is why an image could not be resolved; nil when the graph itself is
+	// wrong.
+	Cause error
+}
 
 func (e *DiagnosticsError) Error() string { return e.Diags.Error() }
+func (e *DiagnosticsError) Unwrap() error { return e.Cause }
+
+// resolver asks the engine for images and remembers what went wrong, for a
+// diagnostic has words for the user and no error for the exit code.
+type resolver struct {
+	bk.ImageMetaResolver
+	mu  sync.Mutex
+	err error
+}
+
+// ResolveImageConfig implements llb.ImageMetaResolver.
+func (r *resolver) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	name, dgst, config, err := r.ImageMetaResolver.ResolveImageConfig(ctx, ref, opt)
+	if err != nil {
+		r.mu.Lock()
+		r.err = errors.Join(r.err, err)
+		r.mu.Unlock()
+	}
+	return name, dgst, config, err
+}
 
 // Run builds a graph on an engine. The result may be there with an error, and
 // then says which targets were built. Warnings of the lowering are returned with
@@ -77,7 +105,7 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 	}
 	res, err := solve.Run(ctx, c, req)
 	if l.diags.HasErrors() && ctx.Err() == nil {
-		return res, l.diags, &DiagnosticsError{Diags: l.diags}
+		return res, l.diags, l.failed()
 	}
 	return res, l.diags, err
 }
@@ -90,8 +118,11 @@ type lowering struct {
 	once  sync.Once
 	out   []*llb.Result
 	diags hcl.Diagnostics
-	err   error
+	cause error
 }
+
+// failed is the error of a graph that was not lowered.
+func (l *lowering) failed() error { return &DiagnosticsError{Diags: l.diags, Cause: l.cause} }
 
 func newLowering(g *ir.Graph, opt Options) *lowering {
 	l := &lowering{graph: g, opt: opt}
@@ -114,16 +145,15 @@ func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Res
 		for _, w := range opts.Workers {
 			plats = append(plats, w.Platforms...)
 		}
+		res := &resolver{ImageMetaResolver: c}
+		defer func() { l.cause = res.err }()
 		l.out, l.diags = llb.LowerAll(ctx, l.graph, l.reqs, llb.Options{
-			Resolver: c, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
+			Resolver: res, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
 			LocalName: localName, SharedContext: len(l.reqs) > 1,
 		})
 	})
-	if l.err != nil {
-		return nil, l.err
-	}
 	if l.diags.HasErrors() {
-		return nil, &DiagnosticsError{Diags: l.diags}
+		return nil, l.failed()
 	}
 	return l.out[i], nil
 }

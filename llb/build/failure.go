@@ -137,6 +137,12 @@ func Unreachable(err error) bool {
 	return errors.Is(err, solve.ErrEngine) || errors.Is(err, solve.ErrRegistry) || isEngine(err)
 }
 
+// Misconfigured reports whether an error is a mistake in the build file.
+func Misconfigured(err error) bool {
+	var d *DiagnosticsError
+	return errors.As(err, &d) && d.Cause == nil
+}
+
 // SecretDiagnostics reports required secrets without a value.
 func SecretDiagnostics(missing []*ir.Secret) (out hcl.Diagnostics) {
 	for _, s := range missing {
