@@ -69,7 +69,7 @@ func (m *Module) decodeFile(body *hclsyntax.Body) (diags hcl.Diagnostics) {
 func (m *Module) declareLocals(b *hclsyntax.Block) hcl.Diagnostics {
 	diags := checkLabels(b, 0)
 	for _, attr := range sortedAttrs(b.Body) {
-		l := &Local{Decl: Decl{Kind: KindLocal, Name: attr.Name, NameRange: attr.NameRange, Range: attr.SrcRange, Body: b.Body}, Value: attr}
+		l := &Local{Decl: Decl{Kind: KindLocal, Name: attr.Name, NameRange: attr.NameRange, Range: attr.SrcRange, Body: b.Body, Bad: m.broken[b]}, Value: attr}
 		diags = append(diags, m.declare(l)...)
 	}
 	for _, nested := range b.Body.Blocks {
@@ -88,13 +88,33 @@ func (m *Module) declareBlock(b *hclsyntax.Block) hcl.Diagnostics {
 		return hcl.Diagnostics{diag.Error(diag.ReservedBlock, header(b), fmt.Sprintf("%q is reserved", b.Type),
 			"No block has this name now; it is kept for later.")}
 	case n == nil:
-		return hcl.Diagnostics{unknownBlock(b, "", blockTypes)}
+		diags := hcl.Diagnostics{unknownBlock(b, "", blockTypes)}
+		if n = newDecl(diag.Nearest(b.Type, blockTypes)); n != nil && len(b.Labels) == 1 {
+			// What was most likely meant is declared, so that references to it are
+			// not reported as well.
+			d := n.Base()
+			d.Kind, d.Name, d.NameRange, d.Range = Kind(diag.Nearest(b.Type, blockTypes)), b.Labels[0], b.LabelRanges[0], header(b)
+			d.Bad, d.Partial, d.Body = true, true, &hclsyntax.Body{}
+			if validName.MatchString(d.Name) && m.byKey[declKey{d.Kind, d.Name}] == nil {
+				diags = append(diags, m.declare(n)...)
+			}
+		}
+		return diags
+	}
+	if m.broken[b] && len(b.Labels) != 1 {
+		m.lose(Kind(b.Type))
+		return nil
 	}
 	if diags := checkLabels(b, 1); diags.HasErrors() {
+		m.lose(Kind(b.Type))
 		return diags
 	}
 	d := n.Base()
 	d.Kind, d.Name, d.NameRange, d.Range, d.Body = Kind(b.Type), b.Labels[0], b.LabelRanges[0], header(b), b.Body
+	if m.broken[b] {
+		d.Bad, d.Partial, d.Body = true, true, &hclsyntax.Body{}
+		return m.declare(n)
+	}
 	diags := decodeBody(b.Body, d.Range, n)
 	diags = append(diags, d.checkMeta()...)
 	d.Bad = diags.HasErrors()
@@ -124,6 +144,7 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 			"A name begins with a letter and has letters, digits, _ and - only.")}
 	}
 	if (d.Kind == KindStage || d.Kind == KindContext) && strings.EqualFold(d.Name, "scratch") {
+		m.lose(d.Kind)
 		return hcl.Diagnostics{diag.Error(diag.ReservedName, d.NameRange, `"scratch" is reserved`,
 			"scratch is the empty image; give the "+string(d.Kind)+" another name.")}
 	}

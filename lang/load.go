@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -73,13 +74,32 @@ func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
 	m := &Module{Dir: dir, Files: map[string][]byte{}, byKey: map[declKey]Node{}}
 	sources, diags := readSources(fsys, dir, opt)
 	overrides, ds := readOverrides(fsys, dir, opt)
+	if diags = append(diags, ds...); len(diags) > 0 {
+		m.lose() // files are missing
+	}
+	files, ds := m.parseAll(append(sources, overrides...))
 	diags = append(diags, ds...)
-	bodies, ds := m.parseAll(append(sources, overrides...))
-	diags = append(diags, ds...)
+	bodies := make([]*hclsyntax.Body, len(files))
+	for i, f := range files {
+		bodies[i] = f.body
+		if f.lost {
+			m.lose()
+		}
+		for b := range f.broken {
+			if m.broken == nil {
+				m.broken = map[*hclsyntax.Block]bool{}
+			}
+			m.broken[b] = true
+			if b.Type == "locals" {
+				m.lose(KindLocal)
+			}
+		}
+	}
 
 	own := bodies[:len(sources)]
 	for _, body := range bodies[len(sources):] {
 		if body != nil {
+			body.Blocks = slices.DeleteFunc(body.Blocks, func(b *hclsyntax.Block) bool { return m.broken[b] })
 			diags = append(diags, override(own, body)...)
 		}
 	}
@@ -151,10 +171,9 @@ func unreadable(name string, err error) *hcl.Diagnostic {
 		"The file cannot be read", fmt.Sprintf("%s: %v.", name, err))
 }
 
-// parseAll parses sources on all processors; the result keeps their order, nil
-// for a file that could not be parsed at all.
-func (m *Module) parseAll(sources []Source) ([]*hclsyntax.Body, hcl.Diagnostics) {
-	bodies := make([]*hclsyntax.Body, len(sources))
+// parseAll parses sources on all processors; the result keeps their order.
+func (m *Module) parseAll(sources []Source) ([]parsed, hcl.Diagnostics) {
+	files := make([]parsed, len(sources))
 	found := make([]hcl.Diagnostics, len(sources))
 	var wg sync.WaitGroup
 	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -164,7 +183,7 @@ func (m *Module) parseAll(sources []Source) ([]*hclsyntax.Body, hcl.Diagnostics)
 		go func() {
 			defer wg.Done()
 			limit <- struct{}{}
-			bodies[i], found[i] = Parse(src)
+			files[i], found[i] = parseUTF8(src)
 			<-limit
 		}()
 	}
@@ -173,18 +192,21 @@ func (m *Module) parseAll(sources []Source) ([]*hclsyntax.Body, hcl.Diagnostics)
 	for _, ds := range found {
 		diags = append(diags, ds...)
 	}
-	return bodies, diags
+	return files, diags
 }
 
-// Parse parses one file. Its errors are HCL's, with codes and with the positions
-// and words that a person who writes shell in HCL needs.
+// Parse parses one file; the body holds what could be read, and is nil when that
+// is nothing. Its errors are at the cause of what HCL cannot read.
 func Parse(src Source) (*hclsyntax.Body, hcl.Diagnostics) {
+	f, diags := parseUTF8(src)
+	return f.body, diags
+}
+
+func parseUTF8(src Source) (parsed, hcl.Diagnostics) {
 	if !utf8.Valid(src.Data) {
-		return nil, hcl.Diagnostics{notUTF8(src)}
+		return parsed{lost: true}, hcl.Diagnostics{notUTF8(src)}
 	}
-	file, diags := hclsyntax.ParseConfig(src.Data, src.Name, hcl.InitialPos)
-	body, _ := file.Body.(*hclsyntax.Body)
-	return body, explainSyntax(src, diags)
+	return parse(src)
 }
 
 func notUTF8(src Source) *hcl.Diagnostic {

@@ -37,6 +37,8 @@ const (
 	KindGroup    Kind = "group"
 )
 
+var allKinds = []Kind{KindVariable, KindLocal, KindFunction, KindContext, KindStage, KindArtifact, KindCache, KindSecret, KindSSH, KindTarget, KindGroup}
+
 // Decl is what all declarations have.
 type Decl struct {
 	Kind      Kind
@@ -60,6 +62,9 @@ type Decl struct {
 	// Bad says that the block has errors that were reported, so that evaluating
 	// it would only repeat them.
 	Bad bool
+	// Partial says that the block could not be parsed whole: nothing but its kind
+	// and its name is known.
+	Partial bool
 }
 
 // Use is a reference from one declaration to another.
@@ -337,8 +342,10 @@ type Module struct {
 	// Order holds Decls so that each comes after what it uses. Filled by Resolve.
 	Order []Node
 
-	byKey map[declKey]Node
-	bad   []hcl.Range // names that Resolve refused
+	byKey  map[declKey]Node
+	bad    []hcl.Range               // names that Resolve refused
+	broken map[*hclsyntax.Block]bool // blocks that could be read in part only
+	lost   map[Kind]bool             // kinds of which there may be declarations that could not be read
 }
 
 type declKey struct {
@@ -352,6 +359,20 @@ func (m *Module) Lookup(kind Kind, name string) Node {
 		return n
 	}
 	return nil
+}
+
+// lose says that declarations of some kinds, or of all, could not be read, so that
+// an unknown name may be the fault of something that was reported already.
+func (m *Module) lose(kinds ...Kind) {
+	if m.lost == nil {
+		m.lost = map[Kind]bool{}
+	}
+	if len(kinds) == 0 {
+		kinds = allKinds
+	}
+	for _, k := range kinds {
+		m.lost[k] = true
+	}
 }
 
 // Names returns the names of all declarations of a kind, in source order.

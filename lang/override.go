@@ -215,7 +215,10 @@ func valueExpr(src Source, text bool) (hclsyntax.Expression, hcl.Diagnostics) {
 		return &hclsyntax.LiteralValueExpr{Val: cty.StringVal(string(src.Data)), SrcRange: hcl.Range{Filename: src.Name, Start: hcl.InitialPos, End: end}}, nil
 	}
 	expr, diags := hclsyntax.ParseExpression(src.Data, src.Name, hcl.InitialPos)
-	return expr, explainSyntax(src, diags)
+	for _, d := range diags {
+		d.Extra = &diag.Info{Code: diag.Syntax}
+	}
+	return expr, diags
 }
 
 // ParseValue reads a value of the command line as an HCL expression, or as text

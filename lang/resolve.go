@@ -77,6 +77,15 @@ func (r *resolver) errorAt(at hcl.Range, d *hcl.Diagnostic) {
 	r.diags = append(r.diags, d)
 }
 
+// unknown reports a name that nothing of a kind has, unless the declaration may be
+// among what could not be read.
+func (r *resolver) unknown(kind Kind, at hcl.Range, d *hcl.Diagnostic) {
+	r.m.bad = append(r.m.bad, at)
+	if !r.m.lost[kind] {
+		r.diags = append(r.diags, d)
+	}
+}
+
 // decl resolves all expressions of one declaration.
 func (r *resolver) decl(n Node) {
 	d := n.Base()
@@ -391,7 +400,7 @@ func (r *resolver) call(c *hclsyntax.FunctionCallExpr) {
 	} else {
 		detail += " `hbuild list --functions` and spec/reference.md name all functions."
 	}
-	r.errorAt(c.NameRange, diag.Error(diag.UnknownFunction, c.NameRange, fmt.Sprintf("Unknown function %q", c.Name), detail, opts...))
+	r.unknown(KindFunction, c.NameRange, diag.Error(diag.UnknownFunction, c.NameRange, fmt.Sprintf("Unknown function %q", c.Name), detail, opts...))
 }
 
 // roots maps the first name of a reference to the kind that it names.
@@ -560,7 +569,7 @@ func (r *resolver) unknownName(t hcl.Traversal, kind Kind, step hcl.TraverseAttr
 	} else {
 		detail += " There are: " + diag.List(names, 12) + "."
 	}
-	r.errorAt(at, diag.Error(unknownCodes[kind], at, fmt.Sprintf("Unknown %s %q", kind, step.Name), detail, opts...))
+	r.unknown(kind, at, diag.Error(unknownCodes[kind], at, fmt.Sprintf("Unknown %s %q", kind, step.Name), detail, opts...))
 }
 
 // elsewhere finds a declaration of another kind with the name.
@@ -587,6 +596,9 @@ func (r *resolver) instanceRef(t hcl.Traversal, n Node) {
 	d := n.Base()
 	at := t.SourceRange()
 	rest := t[2:]
+	if d.Partial {
+		return // whether it has instances is not known
+	}
 	if !Repeated(n) {
 		if len(rest) == 0 {
 			return

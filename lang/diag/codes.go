@@ -26,6 +26,13 @@ const (
 	UnreadableFile    Code = "HB1018"
 	UnclosedBlock     Code = "HB1019" // a brace, bracket or heredoc never closed
 	ShellVariable     Code = "HB1020" // ${HOME}: HCL interpolation where the shell's was meant
+	WrongQuotes       Code = "HB1021" // 'text', “text”, or a text without quotes
+	ColonForEquals    Code = "HB1022" // name: value in a block
+	MissingComma      Code = "HB1023"
+	MissingEquals     Code = "HB1024"
+	OneLineBlock      Code = "HB1025" // a block on one line with several attributes
+	StrayBrace        Code = "HB1026" // a closing brace without an opening one
+	UnclosedString    Code = "HB1027"
 
 	// Names and references.
 	UnknownRoot        Code = "HB2001" // foo.bar where foo is no kind of object
