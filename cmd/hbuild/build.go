@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"os"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/hbuild/hbuild/compiler/ir"
@@ -144,6 +146,10 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 
 // buildGraph finds an engine, builds on it and says what was made.
 func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildOptions, opt build.Options) error {
+	// BuildKit's client libraries log to standard error by themselves; what matters
+	// of it comes back as an error.
+	log.SetOutput(io.Discard)
+	logrus.SetOutput(io.Discard)
 	e, err := engine.Find(ctx, engine.Options{Address: o.engine, Log: a.stderr})
 	if err != nil {
 		return err

@@ -181,7 +181,8 @@ func (l *lowering) callback(i int) solve.Lower {
 func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	j := solve.Job{
 		Addr: t.Addr, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
-		Attest: t.Attest, Epoch: t.Options.Epoch, NoCache: t.NoCache, Pull: t.Pull, Outputs: t.Outputs,
+		Attest: t.Attest, Epoch: t.Options.Epoch, NoCache: t.NoCache, Pull: t.Pull,
+		Outputs: t.Outputs, OutputsInRoot: len(t.Outputs) > 0,
 	}
 	for _, r := range t.Requires {
 		j.Requires = append(j.Requires, r.Addr)
@@ -212,7 +213,7 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	j.Push = j.Push && hasImage
 	j.Load = opt.Load && hasImage
 	if outs := outputsFor(opt.Outputs, hasImage); len(outs) > 0 {
-		j.Outputs = outs
+		j.Outputs, j.OutputsInRoot = outs, false
 	}
 	// What is no target has no effects of its own.
 	j.SolveOnly = !strings.HasPrefix(t.Addr, "target.") && len(j.Outputs) == 0 && !j.Load && !j.Push
