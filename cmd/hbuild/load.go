@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"io"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/hashicorp/hcl/v2"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
@@ -84,8 +86,9 @@ type program struct {
 	// FS holds Root; symbolic links cannot leave it.
 	FS fs.FS
 
-	a    *app
-	root *os.Root
+	found bool // whether there are hbuild files to read
+	a     *app
+	root  *os.Root
 }
 
 // loadMode says what a command needs of a module.
@@ -102,27 +105,45 @@ const (
 // is about the command line or unreadable files; mistakes in the module are the
 // program's diagnostics. The caller closes the program.
 func (a *app) load(f *moduleFlags, mode loadMode) (*program, error) {
-	if err := a.enter(); err != nil {
-		return nil, err
-	}
-	dir, err := f.moduleDir(a.dir != "")
+	p, opt, err := a.open(f, mode)
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, usagef("%s: %v.", a.shown(dir), reason(err))
-	}
-	p := &program{Root: dir, FS: root.FS(), a: a, root: root}
-	opt, err := a.options(f, p, mode)
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
+	if !p.found {
+		return nil, errors.Join(p.noModule(), p.Close())
 	}
 	p.Program = compiler.Load(p.FS, ".", opt)
 	if err := p.checkContexts(opt.Contexts); err != nil {
-		return nil, errors.Join(err, root.Close())
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// noModule says that there are no hbuild files.
+func (p *program) noModule() error {
+	return p.a.report(p.a.stderr, formatText, hcl.Diagnostics{diag.Error(diag.NoModule, hcl.Range{}, "No hbuild files here",
+		fmt.Sprintf("Neither %s nor a directory above it has %s or a file *%s. Write one, or name a module's directory with -C DIR or a file with -f FILE.", p.Root, lang.MainFile, lang.FileSuffix))}, nil, nil)
+}
+
+// open finds the module and reads what the flags name, without loading it.
+func (a *app) open(f *moduleFlags, mode loadMode) (*program, compiler.Options, error) {
+	var opt compiler.Options
+	if err := a.enter(); err != nil {
+		return nil, opt, err
+	}
+	dir, found, err := f.moduleDir(a.dir != "")
+	if err != nil {
+		return nil, opt, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, opt, usagef("%s: %v.", a.shown(dir), reason(err))
+	}
+	p := &program{Root: dir, FS: root.FS(), found: found, a: a, root: root}
+	if opt, err = a.options(f, p, mode); err != nil {
+		return nil, opt, errors.Join(err, p.Close())
+	}
+	return p, opt, nil
 }
 
 // Close releases the module's directory.
@@ -130,24 +151,25 @@ func (p *program) Close() error { return p.root.Close() }
 
 // moduleDir finds the module's directory: with -f the first file's own, unless -C
 // names one, else the nearest at or above the working directory that has hbuild
-// files.
-func (f *moduleFlags) moduleDir(given bool) (string, error) {
+// files. Where none has any, it is the working directory and found is false.
+func (f *moduleFlags) moduleDir(given bool) (dir string, found bool, err error) {
 	wd, err := os.Getwd()
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if len(f.files) > 0 {
 		if given || f.files[0] == "-" {
-			return wd, nil
+			return wd, true, nil
 		}
-		return filepath.Abs(filepath.Dir(f.files[0]))
+		dir, err = filepath.Abs(filepath.Dir(f.files[0]))
+		return dir, true, err
 	}
 	for dir := wd; ; dir = filepath.Dir(dir) {
 		if lang.IsModule(os.DirFS(dir), ".") {
-			return dir, nil
+			return dir, true, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return wd, nil // lang.Load says that there is nothing
+			return wd, false, nil
 		}
 	}
 }

@@ -66,6 +66,9 @@ working directory. Everything but "build" and "engine" works without a daemon.`,
 	)
 	root.AddCommand(
 		newCheckCmd(a),
+		newFmtCmd(a),
+		newEvalCmd(a),
+		newExplainCmd(a),
 		newBuildCmd(a),
 		newEngineCmd(a),
 		newVersionCmd(a),
@@ -128,7 +131,7 @@ func argsError(min, max int, what string) cobra.PositionalArgs {
 		if len(args) >= min && (max < 0 || len(args) <= max) {
 			return nil
 		}
-		return &usageError{msg: fmt.Sprintf("%s takes %s; there are %d arguments.", cmd.CommandPath(), what, len(args)), hint: cmd.CommandPath()}
+		return &usageError{msg: fmt.Sprintf("%s takes %s, not %s.", cmd.CommandPath(), what, count(len(args), "argument")), hint: cmd.CommandPath()}
 	}
 }
 
