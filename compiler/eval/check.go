@@ -162,7 +162,7 @@ func (ev *Evaluator) enum(it *item, code diag.Code, what string, words []string)
 		return ""
 	}
 	if !hasString(words, s) {
-		ev.errorf(code, it.rng, fmt.Sprintf("%q is no %s", s, what), "It is one of %s.%s", diag.List(words, 10), diag.DidYouMean(s, words))
+		it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "It is one of %s.%s", diag.List(words, 10), diag.DidYouMean(s, words))
 		return ""
 	}
 	return s
@@ -175,7 +175,7 @@ func (ev *Evaluator) checked(it *item, code diag.Code, what string, check func(s
 		return "", false
 	}
 	if err := check(s); err != nil {
-		ev.errorf(code, it.rng, fmt.Sprintf("%q is no %s", s, what), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+		it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
 		return "", false
 	}
 	return s, true
@@ -190,7 +190,7 @@ func (ev *Evaluator) checkedWord(it *item, code diag.Code, what string, check fu
 	}
 	if s, constant := w.Const(); constant {
 		if err := check(s); err != nil {
-			ev.errorf(code, it.rng, fmt.Sprintf("%q is no %s", s, what), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+			it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
 			return "", false
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -80,6 +81,8 @@ type Evaluator struct {
 	opt  Options
 
 	diags    hcl.Diagnostics
+	reported map[mistake]*hcl.Diagnostic
+	repeats  map[*hcl.Diagnostic][]string // what was not reported again, in words
 	builtins map[string]function.Function
 	funcs    map[string]map[string]function.Function
 	// funcNames are the module's own functions; asking the module anew for every
@@ -105,6 +108,7 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 	ev := &Evaluator{
 		mod: mod, fsys: fsys, opt: opt,
 		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
+		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
 		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
 	}
 	if ev.opt.BuildPlatform.OS == "" {
@@ -117,10 +121,57 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 	return ev
 }
 
-// Diagnostics returns all that was found so far.
-func (ev *Evaluator) Diagnostics() hcl.Diagnostics { return ev.diags }
+// Diagnostics returns all that was found so far. What an expression does wrong
+// for several platforms or instances is one mistake, which says so.
+func (ev *Evaluator) Diagnostics() hcl.Diagnostics {
+	out := make(hcl.Diagnostics, len(ev.diags))
+	for i, d := range ev.diags {
+		out[i] = d
+		if again := ev.repeats[d]; len(again) > 0 {
+			more := *d
+			const most = 3
+			more.Detail += "\nThe same goes for: " + strings.Join(again[:min(most, len(again))], "; ")
+			if n := len(again) - most; n > 0 {
+				more.Detail += fmt.Sprintf("; and %d more", n)
+			}
+			more.Detail += "."
+			out[i] = &more
+		}
+	}
+	return out
+}
 
-func (ev *Evaluator) add(d *hcl.Diagnostic) { ev.diags = append(ev.diags, d) }
+// quotedText matches what differs between the messages of two instances.
+var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\d+`)
+
+// mistake is what makes two diagnostics the same mistake.
+type mistake struct {
+	at      hcl.Range
+	code    diag.Code
+	summary string
+}
+
+// add reports a diagnostic, unless the same place has the same mistake already.
+func (ev *Evaluator) add(d *hcl.Diagnostic) {
+	if d.Subject == nil {
+		ev.diags = append(ev.diags, d)
+		return
+	}
+	key := mistake{*d.Subject, diag.InfoOf(d).Code, quotedText.ReplaceAllString(d.Summary, "")}
+	first := ev.reported[key]
+	if first == nil {
+		ev.reported[key] = d
+		ev.diags = append(ev.diags, d)
+		return
+	}
+	text := d.Summary
+	if text == first.Summary {
+		text = strings.TrimSuffix(d.Detail, ".")
+	}
+	if d.Summary+d.Detail != first.Summary+first.Detail && !hasString(ev.repeats[first], text) {
+		ev.repeats[first] = append(ev.repeats[first], text)
+	}
+}
 
 func (ev *Evaluator) errorf(code diag.Code, at hcl.Range, summary, format string, args ...any) {
 	ev.add(diag.Error(code, at, summary, fmt.Sprintf(format, args...)))

@@ -275,7 +275,7 @@ func (ev *Evaluator) axes(t *lang.Target) ([]axis, bool) {
 		return nil, false
 	}
 	if len(entries) == 0 {
-		ev.errorf(diag.BadMatrix, it.rng, "The matrix is empty", "A matrix has one axis at least: matrix = { go = [\"1.25\", \"1.26\"] }.")
+		it.errorf(diag.BadMatrix, "The matrix is empty", "A matrix has one axis at least: matrix = { go = [\"1.25\", \"1.26\"] }.")
 		return nil, false
 	}
 	var out []axis
@@ -286,7 +286,7 @@ func (ev *Evaluator) axes(t *lang.Target) ([]axis, bool) {
 		}
 		ty := v.Type()
 		if e.item.null() || !(ty.IsListType() || ty.IsTupleType() || ty.IsSetType()) {
-			ev.errorf(diag.BadMatrix, e.item.rng, fmt.Sprintf("The axis %q is not a list", e.key), "It is %s; write the values of the axis in brackets.", describe(v))
+			e.item.errorf(diag.BadMatrix, fmt.Sprintf("The axis %q is not a list", e.key), "It is %s; write the values of the axis in brackets.", describe(v))
 			return nil, false
 		}
 		ax := axis{name: e.key}
@@ -298,7 +298,7 @@ func (ev *Evaluator) axes(t *lang.Target) ([]axis, bool) {
 			ax.values = append(ax.values, val)
 		}
 		if len(ax.values) == 0 {
-			ev.errorf(diag.BadMatrix, e.item.rng, fmt.Sprintf("The axis %q has no values", e.key), "A matrix over an empty axis has no instances; use enabled = false to switch a target off.")
+			e.item.errorf(diag.BadMatrix, fmt.Sprintf("The axis %q has no values", e.key), "A matrix over an empty axis has no instances; use enabled = false to switch a target off.")
 			return nil, false
 		}
 		out = append(out, ax)

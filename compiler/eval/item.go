@@ -26,6 +26,26 @@ type item struct {
 	rng  hcl.Range
 	v    cty.Value
 	done bool
+	part *item // of which it is a part, for one without an expression of its own
+}
+
+// fail reports a mistake in the value, with the values of the names in it.
+func (it *item) fail(code diag.Code, summary, detail string, opts ...diag.Option) {
+	whole := it
+	for whole.expr == nil && whole.part != nil {
+		whole = whole.part
+	}
+	if whole.expr != nil && whole.sc != nil {
+		if names := hclsyntax.Variables(whole.expr); len(names) > 0 {
+			opts = append(opts, diag.WithEval(whole.expr, it.ev.context(whole.expr, whole.sc)))
+		}
+	}
+	it.ev.add(diag.Error(code, it.rng, summary, detail, opts...))
+}
+
+// errorf is fail with a format for the detail.
+func (it *item) errorf(code diag.Code, summary, format string, args ...any) {
+	it.fail(code, summary, fmt.Sprintf(format, args...))
 }
 
 func (ev *Evaluator) item(a *lang.Attr, sc *scope) *item {
@@ -35,6 +55,13 @@ func (ev *Evaluator) item(a *lang.Attr, sc *scope) *item {
 // given makes an item of a value that no expression of its own stands for.
 func (ev *Evaluator) given(name string, v cty.Value, at hcl.Range) *item {
 	return &item{ev: ev, name: name, v: v, done: true, rng: at}
+}
+
+// element makes an item of a part of the value that has no expression of its own.
+func (it *item) element(v cty.Value) *item {
+	el := it.ev.given(it.name, v, it.rng)
+	el.part = it
+	return el
 }
 
 func (it *item) value() cty.Value {
@@ -57,7 +84,7 @@ func (it *item) sensitive() bool {
 	if !it.value().ContainsMarked() {
 		return false
 	}
-	it.ev.errorf(diag.SensitiveValue, it.rng, fmt.Sprintf("A sensitive value in %s", it.name),
+	it.errorf(diag.SensitiveValue, fmt.Sprintf("A sensitive value in %s", it.name),
 		"What stands in %s can be read from the image, the Dockerfile or the log. Use a secret block and mount it instead.", it.name)
 	it.v = cty.DynamicVal
 	return true
@@ -110,14 +137,14 @@ func (it *item) wrongType(want string) {
 	v := it.value()
 	if b := FromCty(v); b != nil {
 		if b.Kind == Kind(lang.KindSecret) {
-			it.ev.errorf(diag.SecretInValue, it.rng, fmt.Sprintf("A secret in %s", it.name),
+			it.errorf(diag.SecretInValue, fmt.Sprintf("A secret in %s", it.name),
 				"What stands in %s can be read from the image, the Dockerfile or the log. Mount %s, or put it into the env of a run step.", it.name, b.Describe())
 			return
 		}
-		it.ev.errorf(diag.BuildInString, it.rng, fmt.Sprintf("%s takes %s", it.name, want), "%s is a value to build with, and no text.", b.Describe())
+		it.errorf(diag.BuildInString, fmt.Sprintf("%s takes %s", it.name, want), "%s is a value to build with, and no text.", b.Describe())
 		return
 	}
-	it.ev.errorf(diag.WrongType, it.rng, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
+	it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
 }
 
 // str reads a string; numbers and bools are taken as HCL converts them.
@@ -158,7 +185,7 @@ func (ev *Evaluator) word(it *item) (ir.Word, bool) {
 func (ev *Evaluator) quote(s string, it *item) (ir.Word, bool) {
 	w, err := ir.Quote(s)
 	if err != nil {
-		ev.errorf(diag.BadExpansion, it.rng, fmt.Sprintf("A bad expansion in %s", it.name),
+		it.errorf(diag.BadExpansion, fmt.Sprintf("A bad expansion in %s", it.name),
 			"BuildKit cannot read %q: %v. The forms are $NAME, ${NAME}, ${NAME:-word}, :+ :? # ## %% %%%% / and // (written $${…} in HCL); \\$ is a dollar.", s, err)
 		return "", false
 	}
@@ -179,7 +206,7 @@ func (ev *Evaluator) boolean(it *item, code diag.Code) (bool, bool) {
 	}
 	b, err := convert.Convert(it.value(), cty.Bool)
 	if err != nil || it.value().Type() == Type {
-		ev.errorf(code, it.rng, fmt.Sprintf("%s takes true or false", it.name), "It is %s.", describe(it.value()))
+		it.errorf(code, fmt.Sprintf("%s takes true or false", it.name), "It is %s.", describe(it.value()))
 		return false, false
 	}
 	return b.True(), true
@@ -231,7 +258,7 @@ func (ev *Evaluator) list(it *item, want string) (out []*item, ok bool) {
 		if el.IsKnown() && el.IsNull() {
 			continue
 		}
-		out = append(out, ev.given(it.name, el, it.rng))
+		out = append(out, it.element(el))
 	}
 	return out, true
 }
@@ -295,7 +322,7 @@ func (ev *Evaluator) entries(it *item, want string) (out []entry, ok bool) {
 	}
 	for e := v.ElementIterator(); e.Next(); {
 		k, val := e.Element()
-		out = append(out, entry{key: k.AsString(), keyRange: it.rng, item: ev.given(it.name, val, it.rng)})
+		out = append(out, entry{key: k.AsString(), keyRange: it.rng, item: it.element(val)})
 	}
 	return out, true
 }
@@ -309,7 +336,7 @@ func (ev *Evaluator) literalEntries(it *item, obj *hclsyntax.ObjectConsExpr) (ou
 			kit := &item{ev: ev, sc: it.sc, name: "a key of " + it.name, expr: kv.KeyExpr, rng: kv.KeyExpr.Range()}
 			if key, constant = ev.str(kit); !constant {
 				if kit.null() {
-					ev.errorf(diag.NullValue, kit.rng, fmt.Sprintf("A key of %s is null", it.name), "A key is a string.")
+					kit.errorf(diag.NullValue, fmt.Sprintf("A key of %s is null", it.name), "A key is a string.")
 				}
 				ok = false
 				continue
@@ -370,7 +397,7 @@ func (ev *Evaluator) build(it *item, kinds ...Kind) *Value {
 		ev.notBuild(it, v, want, kinds)
 		return nil
 	}
-	ev.add(diag.Error(diag.WrongKind, it.rng, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is %s.%s", b.Describe(), articleKind(b.Kind), kindHint(b, kinds)), declared(b)...))
+	it.fail(diag.WrongKind, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is %s.%s", b.Describe(), articleKind(b.Kind), kindHint(b, kinds)), declared(b)...)
 	return nil
 }
 
@@ -425,7 +452,7 @@ func (ev *Evaluator) nullBuild(it *item, want string) {
 			}
 		}
 	}
-	ev.errorf(diag.NullValue, it.rng, fmt.Sprintf("%s is null", it.name), "It needs %s.", want)
+	it.errorf(diag.NullValue, fmt.Sprintf("%s is null", it.name), "It needs %s.", want)
 }
 
 // notBuild reports an ordinary value where a build value is needed. A string is
@@ -444,7 +471,7 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) 
 				hint = fmt.Sprintf(" For an image of a registry write image(%q).", s)
 			}
 		}
-		ev.errorf(diag.StringForBuild, it.rng, fmt.Sprintf("%s takes %s, not a string", it.name, want), "%q is a string, and a string never names something to build with.%s", s, hint)
+		it.errorf(diag.StringForBuild, fmt.Sprintf("%s takes %s, not a string", it.name, want), "%q is a string, and a string never names something to build with.%s", s, hint)
 		return
 	}
 	if v.Type().IsObjectType() && v.LengthInt() > 0 {
@@ -452,13 +479,13 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) 
 			k, el := e.Element()
 			if FromCty(el) != nil && FromCty(el).Inst != nil {
 				d := FromCty(el).Inst.Node.Base()
-				ev.errorf(diag.MissingKey, it.rng, fmt.Sprintf("%s takes one instance", it.name), "%s has for_each; choose one with a key: %s[%q].", d.Addr(), d.Addr(), k.AsString())
+				it.errorf(diag.MissingKey, fmt.Sprintf("%s takes one instance", it.name), "%s has for_each; choose one with a key: %s[%q].", d.Addr(), d.Addr(), k.AsString())
 				return
 			}
 			break
 		}
 	}
-	ev.errorf(diag.WrongType, it.rng, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
+	it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
 }
 
 // findByName looks for a declaration of one of some kinds that a string names or

@@ -20,7 +20,7 @@ func (ev *Evaluator) duration(it *item) time.Duration {
 	}
 	d, err := parseDuration(s)
 	if err != nil {
-		ev.errorf(diag.BadDuration, it.rng, fmt.Sprintf("%q is no duration", s), "%s.", upperFirst(err.Error()))
+		it.errorf(diag.BadDuration, fmt.Sprintf("%q is no duration", s), "%s.", upperFirst(err.Error()))
 	}
 	return d
 }
@@ -32,7 +32,7 @@ func (ev *Evaluator) size(it *item) int64 {
 	}
 	n, err := parseSize(s)
 	if err != nil {
-		ev.errorf(diag.BadSize, it.rng, fmt.Sprintf("%q is no size", s), "%s.", upperFirst(err.Error()))
+		it.errorf(diag.BadSize, fmt.Sprintf("%q is no size", s), "%s.", upperFirst(err.Error()))
 	}
 	return n
 }
@@ -91,7 +91,7 @@ func (ev *Evaluator) ulimit(e entry) ir.Ulimit {
 		s, _ := ev.str(e.item)
 		p, err := units.ParseUlimit(e.key + "=" + s)
 		if err != nil {
-			ev.errorf(diag.BadUlimit, e.item.rng, fmt.Sprintf("%q is no limit", s), `Write a number, "soft:hard" or { soft = …, hard = … }.`)
+			e.item.errorf(diag.BadUlimit, fmt.Sprintf("%q is no limit", s), `Write a number, "soft:hard" or { soft = …, hard = … }.`)
 			return u
 		}
 		u.Soft, u.Hard = p.Soft, p.Hard
@@ -106,7 +106,7 @@ func (ev *Evaluator) ulimit(e entry) ir.Ulimit {
 		}
 	}
 	if u.Hard != -1 && u.Soft > u.Hard {
-		ev.errorf(diag.BadUlimit, e.item.rng, "The soft limit is above the hard one", "%s has soft %d and hard %d.", u.Name, u.Soft, u.Hard)
+		e.item.errorf(diag.BadUlimit, "The soft limit is above the hard one", "%s has soft %d and hard %d.", u.Name, u.Soft, u.Hard)
 	}
 	return u
 }

@@ -188,7 +188,7 @@ func (ev *Evaluator) id(a *lang.Attr, sc *scope) *int {
 		return nil
 	}
 	if n < 0 || n > 1<<32-2 {
-		ev.errorf(diag.WrongType, it.rng, fmt.Sprintf("%s is out of range", a.Name), "An id goes from 0 to 4294967294.")
+		it.errorf(diag.WrongType, fmt.Sprintf("%s is out of range", a.Name), "An id goes from 0 to 4294967294.")
 		return nil
 	}
 	i := int(n)

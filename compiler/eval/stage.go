@@ -98,7 +98,7 @@ func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 		if v.Image.Platform != nil {
 			own := &ir.Platform{Platform: *v.Image.Platform, Auto: ev.autoPlatform(it.expr, *v.Image.Platform)}
 			if plat != nil && platforms.FormatAll(plat.Platform) != platforms.FormatAll(own.Platform) {
-				ev.add(diag.Error(diag.ConflictingAttrs, it.rng, "Two platforms for one stage", fmt.Sprintf("image() says %s and the stage %s; a stage runs on the platform of its base image. Drop one.", platforms.FormatAll(own.Platform), platforms.FormatAll(plat.Platform)), diag.WithRelated(n.Platform.SrcRange, "the stage's platform")))
+				it.fail(diag.ConflictingAttrs, "Two platforms for one stage", fmt.Sprintf("image() says %s and the stage %s; a stage runs on the platform of its base image. Drop one.", platforms.FormatAll(own.Platform), platforms.FormatAll(plat.Platform)), diag.WithRelated(n.Platform.SrcRange, "the stage's platform"))
 			}
 			st.Platform = own
 		}
@@ -122,7 +122,7 @@ func (ev *Evaluator) platform(a *lang.Attr, sc *scope) *ir.Platform {
 	}
 	p, err := parsePlatform(s)
 	if err != nil {
-		ev.errorf(diag.BadPlatform, it.rng, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+		it.errorf(diag.BadPlatform, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
 		return nil
 	}
 	return &ir.Platform{Platform: p, Auto: ev.autoPlatform(a.Expr, p)}
@@ -347,7 +347,7 @@ func (s *stepper) command(a *lang.Attr, empty bool) (*ir.Command, bool) {
 	}
 	args, ok := s.ev.strings(it)
 	if ok && len(args) == 0 && !empty {
-		s.ev.errorf(diag.EmptyValue, it.rng, fmt.Sprintf("%s is empty", a.Name), "Name a program and its arguments.")
+		it.errorf(diag.EmptyValue, fmt.Sprintf("%s is empty", a.Name), "Name a program and its arguments.")
 		return nil, false
 	}
 	return &ir.Command{Args: args}, ok
@@ -420,10 +420,34 @@ func (s *stepper) volumes(a *lang.Attr) {
 
 // addOrClear appends a list attribute; an empty list clears what the base set.
 func (s *stepper) addOrClear(a *lang.Attr, empty bool, what string, step ir.Step, n int) {
+	if empty && !s.canInherit() {
+		return // empty already
+	}
 	if empty {
 		s.add(&ir.Clear{StepMeta: s.ev.meta(a.SrcRange), What: what})
 	} else if n > 0 {
 		s.add(step)
+	}
+}
+
+// canInherit reports whether the image of the stage may have attributes that no
+// step of the module gave it.
+func (s *stepper) canInherit() bool {
+	for st := s.stage; ; {
+		switch r := st.Root.(type) {
+		case ir.StageRoot:
+			for _, step := range r.Stage.Steps {
+				switch step.(type) {
+				case *ir.Expose, *ir.Volume:
+					return true
+				}
+			}
+			st = r.Stage
+		case ir.ScratchRoot:
+			return false
+		default:
+			return true
+		}
 	}
 }
 
@@ -475,14 +499,14 @@ func (s *stepper) healthcheck(a *lang.Attr) {
 		"start_interval": func(it *item) { h.StartInterval = ev.duration(it) },
 		"retries": func(it *item) {
 			if n, ok := ev.integer(it); ok && n < 0 {
-				ev.errorf(diag.WrongType, it.rng, "retries is negative", "It is a number of tries, 0 for the default.")
+				it.errorf(diag.WrongType, "retries is negative", "It is a number of tries, 0 for the default.")
 			} else if ok {
 				h.Retries = int(n)
 			}
 		},
 	})
 	if ok && h.Test == nil {
-		ev.errorf(diag.MissingAttribute, it.rng, "A healthcheck without a command", `Write healthcheck = { command = "…" } or healthcheck = "none".`)
+		it.errorf(diag.MissingAttribute, "A healthcheck without a command", `Write healthcheck = { command = "…" } or healthcheck = "none".`)
 	}
 	if h.Test != nil {
 		s.add(h)

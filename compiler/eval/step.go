@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -56,7 +57,10 @@ func (s *stepper) finish(h *lang.StepHead, steps []ir.Step) {
 		m := st.Meta()
 		m.NoCache, m.Name = noCache, name
 		if i == 0 {
-			m.Comment = append(s.ev.mod.CommentAbove(h.Range), m.Comment...)
+			// In a block of one line the attribute has the block's comment already.
+			if c := s.ev.mod.CommentAbove(h.Range); !slices.Equal(c, m.Comment) {
+				m.Comment = append(c, m.Comment...)
+			}
 		}
 	}
 }
@@ -204,7 +208,7 @@ func (s *stepper) mountOptions(it *item, m *ir.Mount, o MountOptions, v *Value, 
 	given := map[string]bool{"source": o.Source != "", "writable": o.Writable != nil, "mode": o.Mode != "", "uid": o.UID != "", "gid": o.GID != "", "sharing": o.Sharing != "", "size": o.Size != 0, "required": o.Required != nil}
 	for _, name := range sortedKeys(given) {
 		if given[name] && !hasString(takes, name) {
-			ev.errorf(diag.UnknownOption, it.rng, fmt.Sprintf("%s has no mount option %q", v.Describe(), name), "A mount of %s takes %s.", articleKind(v.Kind), diag.List(takes, 10))
+			it.errorf(diag.UnknownOption, fmt.Sprintf("%s has no mount option %q", v.Describe(), name), "A mount of %s takes %s.", articleKind(v.Kind), diag.List(takes, 10))
 			return nil
 		}
 	}
@@ -362,7 +366,7 @@ func (ev *Evaluator) chmod(a *lang.Attr, sc *scope) ir.Word {
 	it := ev.item(a, sc)
 	if lit, ok := it.expr.(*hclsyntax.LiteralValueExpr); ok && lit.Val.Type().FriendlyName() == "number" {
 		src := string(it.rng.SliceBytes(ev.mod.Files[it.rng.Filename]))
-		ev.add(diag.Error(diag.BadChmod, it.rng, fmt.Sprintf("%s takes a string", a.Name), fmt.Sprintf("HCL reads %s as a decimal number; write %q, in quotes.", src, src), diag.WithFix(it.rng, `"`+src+`"`, "write %q", src)))
+		it.fail(diag.BadChmod, fmt.Sprintf("%s takes a string", a.Name), fmt.Sprintf("HCL reads %s as a decimal number; write %q, in quotes.", src, src), diag.WithFix(it.rng, `"`+src+`"`, "write %q", src))
 		return ""
 	}
 	w, _ := ev.checkedWord(it, diag.BadChmod, "mode", checkChmod)
@@ -463,7 +467,7 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 				c.Texts = append(c.Texts, *v.Text)
 				continue
 			}
-			s.ev.errorf(diag.WrongKind, it.rng, "A list of sources holds paths and texts", "%s is a source of its own; give it an entry of its own in files, or set from.", v.Describe())
+			it.errorf(diag.WrongKind, "A list of sources holds paths and texts", "%s is a source of its own; give it an entry of its own in files, or set from.", v.Describe())
 			ok = false
 			continue
 		}
@@ -536,7 +540,7 @@ func (s *stepper) filesEntry(c *ir.Copy, e entry, from copySource, n *lang.Copy)
 		return true
 	}
 	if n.From != nil {
-		s.ev.add(diag.Error(diag.ConflictingAttrs, e.item.rng, "A build value in a copy that has from", fmt.Sprintf("%s is a source of its own, and so is from.", v.Describe()), diag.WithRelated(n.From.SrcRange, "from is set here")))
+		e.item.fail(diag.ConflictingAttrs, "A build value in a copy that has from", fmt.Sprintf("%s is a source of its own, and so is from.", v.Describe()), diag.WithRelated(n.From.SrcRange, "from is set here"))
 		return false
 	}
 	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext); v == nil {

@@ -162,7 +162,7 @@ func (ev *Evaluator) platformList(r *targetReader) (out []ocispecs.Platform) {
 		}
 		p, err := parsePlatform(s)
 		if err != nil {
-			ev.errorf(diag.BadPlatform, el.rng, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+			el.errorf(diag.BadPlatform, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
 			continue
 		}
 		if !seen[platforms.FormatAll(p)] {
@@ -392,7 +392,7 @@ func (ev *Evaluator) targetsOf(it *item, kinds ...Kind) (out []*Instance) {
 	if t := v.Type(); t != Type && v.CanIterateElements() {
 		for e := v.ElementIterator(); e.Next(); {
 			_, el := e.Element()
-			out = append(out, ev.targetsOf(ev.given(it.name, el, it.rng), kinds...)...)
+			out = append(out, ev.targetsOf(it.element(el), kinds...)...)
 		}
 		return out
 	}
