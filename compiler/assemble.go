@@ -19,7 +19,7 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 			roots = append(roots, b.Image, b.Files)
 		}
 	}
-	g.Stages = ir.Reach(roots...)
+	g.Stages = sourceOrder(ir.Reach(roots...))
 	contexts := map[*ir.Context]bool{}
 	secrets, agents := map[string]*ir.Secret{}, map[string]*ir.SSH{}
 	for _, st := range g.Stages {
@@ -49,6 +49,20 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 		g.SSH = append(g.SSH, agents[id])
 	}
 	return g
+}
+
+// sourceOrder sorts stages by where they were written, but each after what it
+// depends on. Instances of one block keep their order.
+func sourceOrder(stages []*ir.Stage) []*ir.Stage {
+	written := append([]*ir.Stage(nil), stages...)
+	sort.SliceStable(written, func(i, j int) bool {
+		a, b := written[i].Range, written[j].Range
+		if a.Filename != b.Filename {
+			return a.Filename < b.Filename
+		}
+		return a.Start.Byte < b.Start.Byte
+	})
+	return ir.Reach(written...)
 }
 
 // offered notes what the caller must offer to a step. What is required by one
