@@ -24,6 +24,8 @@ type Row struct {
 // Rows are the functions that make build values.
 func Rows() []Row {
 	return []Row{
+		{"git", `git(url, { ref, commit, subdir, keep_git_dir, submodules, fetch_by_commit }?)`, "A checkout of a git repository, at an address as ADD takes it.", gitFunc},
+		{"http", `http(url, { checksum, filename }?)`, "A file at an http or https address; checksum is its digest.", httpFunc},
 		{"image", `image(ref, { platform }?)`, "An image of a registry.", imageFunc},
 		{"mount", `mount(value, { source, writable, mode, uid, gid, sharing, size, required })`, "A value to mount, with options.", mountFunc},
 		{"text", `text(content, { name, expand }?)`, "A file with a content; name is its name in the digest (EOF), expand replaces $NAME at build time.", textFunc},
@@ -32,7 +34,7 @@ func Rows() []Row {
 }
 
 // Later are functions of the design that this version cannot take.
-var Later = map[string]bool{"git": true, "http": true, "oci_layout": true, "dockerfile": true, "diff": true}
+var Later = map[string]bool{"oci_layout": true, "dockerfile": true, "diff": true}
 
 // Builtins is what names a resolver may take for granted.
 func Builtins() lang.Builtins {
@@ -75,8 +77,7 @@ func readOptions(args []cty.Value, i int, fn string, known ...string) (options, 
 	for e := v.ElementIterator(); e.Next(); {
 		k, val := e.Element()
 		if !hasString(known, k.AsString()) {
-			return nil, &codedError{diag.UnknownOption, fmt.Sprintf("%s() has no option %q", fn, k.AsString()),
-				"It takes " + diag.List(known, 20) + "." + diag.DidYouMean(k.AsString(), known)}
+			return nil, &codedError{code: diag.UnknownOption, summary: fmt.Sprintf("%s() has no option %q", fn, k.AsString()), detail: "It takes " + diag.List(known, 20) + "." + diag.DidYouMean(k.AsString(), known)}
 		}
 		if !val.IsNull() {
 			out[k.AsString()] = val
@@ -92,7 +93,7 @@ func (o options) str(name string) (string, error) {
 	}
 	s, err := convert.Convert(v, cty.String)
 	if err != nil || v.Type() == Type {
-		return "", &codedError{diag.WrongType, fmt.Sprintf("%s takes a string", name), "It is " + describe(v) + "."}
+		return "", &codedError{code: diag.WrongType, summary: fmt.Sprintf("%s takes a string", name), detail: "It is " + describe(v) + "."}
 	}
 	return s.AsString(), nil
 }
@@ -104,7 +105,7 @@ func (o options) boolean(name string) (*bool, error) {
 	}
 	b, err := convert.Convert(v, cty.Bool)
 	if err != nil {
-		return nil, &codedError{diag.WrongType, fmt.Sprintf("%s takes true or false", name), "It is " + describe(v) + "."}
+		return nil, &codedError{code: diag.WrongType, summary: fmt.Sprintf("%s takes true or false", name), detail: "It is " + describe(v) + "."}
 	}
 	t := b.True()
 	return &t, nil
@@ -115,11 +116,11 @@ func (o options) boolean(name string) (*bool, error) {
 func (o options) mode(name string) (string, error) {
 	v, ok := o[name]
 	if ok && v.Type() == cty.Number {
-		return "", &codedError{diag.BadChmod, fmt.Sprintf("%s takes a string", name), fmt.Sprintf("Write %s = %q, in quotes.", name, "0"+v.AsBigFloat().Text('f', -1))}
+		return "", &codedError{code: diag.BadChmod, summary: fmt.Sprintf("%s takes a string", name), detail: fmt.Sprintf("Write %s = %q, in quotes.", name, "0"+v.AsBigFloat().Text('f', -1))}
 	}
 	s, err := o.str(name)
 	if err == nil && s != "" && checkChmod(s) != nil {
-		return "", &codedError{diag.BadChmod, fmt.Sprintf("%q is no mode", s), checkChmod(s).Error()}
+		return "", &codedError{code: diag.BadChmod, summary: fmt.Sprintf("%q is no mode", s), detail: checkChmod(s).Error()}
 	}
 	return s, err
 }
@@ -131,7 +132,7 @@ func (o options) size(name string) (int64, error) {
 	}
 	n, err := parseSize(s)
 	if err != nil {
-		return 0, &codedError{diag.BadSize, fmt.Sprintf("%q is no size", s), err.Error()}
+		return 0, &codedError{code: diag.BadSize, summary: fmt.Sprintf("%q is no size", s), detail: err.Error()}
 	}
 	return n, nil
 }
@@ -160,14 +161,14 @@ func buildFunc(params []function.Parameter, make func(args []cty.Value) (*Value,
 
 var imageFunc = buildFunc([]function.Parameter{{Name: "ref", Type: cty.DynamicPseudoType}}, func(args []cty.Value) (*Value, error) {
 	if args[0].Type() != cty.String {
-		return nil, &codedError{diag.BadImageRef, "image() takes a reference", "It is a string such as \"golang:1.26\", not " + describe(args[0]) + "."}
+		return nil, &codedError{code: diag.BadImageRef, summary: "image() takes a reference", detail: "It is a string such as \"golang:1.26\", not " + describe(args[0]) + "."}
 	}
 	ref := args[0].AsString()
 	if ref == "scratch" {
 		return &Value{Kind: KindScratch}, nil
 	}
 	if err := checkImageRef(ref); err != nil {
-		return nil, &codedError{diag.BadImageRef, fmt.Sprintf("%q is no image reference", ref), err.Error()}
+		return nil, &codedError{code: diag.BadImageRef, summary: fmt.Sprintf("%q is no image reference", ref), detail: err.Error()}
 	}
 	o, err := readOptions(args, 1, "image", "platform")
 	if err != nil {
@@ -179,7 +180,7 @@ var imageFunc = buildFunc([]function.Parameter{{Name: "ref", Type: cty.DynamicPs
 	} else if p != "" {
 		spec, err := parsePlatform(p)
 		if err != nil {
-			return nil, &codedError{diag.BadPlatform, fmt.Sprintf("%q is no platform", p), err.Error()}
+			return nil, &codedError{code: diag.BadPlatform, summary: fmt.Sprintf("%q is no platform", p), detail: err.Error()}
 		}
 		img.Platform = &spec
 	}
@@ -207,7 +208,7 @@ var textFunc = buildFunc([]function.Parameter{{Name: "content", Type: cty.String
 		t.Name = n
 	}
 	if err := checkTextName(t.Name); err != nil {
-		return nil, &codedError{diag.BadPath, fmt.Sprintf("%q is no name for a text", t.Name), err.Error()}
+		return nil, &codedError{code: diag.BadPath, summary: fmt.Sprintf("%q is no name for a text", t.Name), detail: err.Error()}
 	}
 	b, err := o.boolean("expand")
 	if err != nil {
@@ -254,7 +255,7 @@ var mountFunc = buildFunc([]function.Parameter{{Name: "value", Type: Type}}, fun
 		}
 	}
 	if m.Sharing != "" && !hasString(sharings, m.Sharing) {
-		return nil, &codedError{diag.BadSharing, fmt.Sprintf("%q is no sharing mode", m.Sharing), "It is one of " + diag.List(sharings, 3) + "." + diag.DidYouMean(m.Sharing, sharings)}
+		return nil, &codedError{code: diag.BadSharing, summary: fmt.Sprintf("%q is no sharing mode", m.Sharing), detail: "It is one of " + diag.List(sharings, 3) + "." + diag.DidYouMean(m.Sharing, sharings)}
 	}
 	return &Value{Kind: KindMount, Mount: m}, nil
 })

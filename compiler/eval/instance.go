@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -16,10 +14,11 @@ import (
 
 // expansion is what a declaration stands for.
 type expansion struct {
-	list    []*Instance
-	byKey   map[string]*Instance
-	value   cty.Value // of a reference to it: a capsule, an object of capsules, null
-	unknown bool      // the keys depend on a value that is not known
+	list     []*Instance
+	byKey    map[string]*Instance
+	value    cty.Value // of a reference to it: a capsule, an object of capsules, null
+	disabled []string  // keys of instances that enabled leaves out: references to them are null
+	unknown  bool      // the keys depend on a value that is not known
 }
 
 // instances expands a declaration, once.
@@ -83,11 +82,14 @@ func (x *expansion) finish() {
 		x.value = cty.DynamicVal
 		return
 	}
-	if len(x.list) == 0 {
+	if len(x.list)+len(x.disabled) == 0 {
 		x.value = cty.EmptyObjectVal
 		return
 	}
-	m := make(map[string]cty.Value, len(x.list))
+	m := make(map[string]cty.Value, len(x.list)+len(x.disabled))
+	for _, k := range x.disabled {
+		m[k] = Null
+	}
 	for _, i := range x.list {
 		m[i.Key] = i.value
 	}
@@ -96,6 +98,7 @@ func (x *expansion) finish() {
 
 func (ev *Evaluator) addInstance(x *expansion, n lang.Node, inst *Instance) {
 	if on, known := ev.enabled(n.Base(), inst.scope(nil)); known && !on {
+		x.disabled = append(x.disabled, inst.Key)
 		return
 	}
 	inst.Addr = fmt.Sprintf("%s[%q]", n.Base().Addr(), inst.Key)
@@ -138,12 +141,11 @@ func (ev *Evaluator) elements(a *lang.Attr, sc *scope) (out []element, ok bool) 
 	if it.unknown() {
 		return nil, false
 	}
-	at := it.rng
 	if it.null() {
 		return nil, true
 	}
 	if v.IsMarked() {
-		ev.errorf(diag.SensitiveValue, at, "for_each cannot be sensitive", "The keys of instances are shown in names and messages.")
+		it.errorf(diag.SensitiveValue, "for_each cannot be sensitive", "The keys of instances are shown in names and messages.")
 		return nil, false
 	}
 	t := v.Type()
@@ -151,6 +153,9 @@ func (ev *Evaluator) elements(a *lang.Attr, sc *scope) (out []element, ok bool) 
 	case t.IsObjectType() || t.IsMapType():
 		for e := v.ElementIterator(); e.Next(); {
 			k, val := e.Element()
+			if val.Type() == Type && val.IsKnown() && val.IsNull() {
+				continue // an instance that is not enabled
+			}
 			out = append(out, element{k.AsString(), k, val})
 		}
 	case t.IsListType() || t.IsTupleType() || t.IsSetType():
@@ -162,23 +167,23 @@ func (ev *Evaluator) elements(a *lang.Attr, sc *scope) (out []element, ok bool) 
 				if !val.IsKnown() {
 					return nil, false
 				}
-				ev.errorf(diag.BadForEach, at, "for_each over a list takes distinct strings", "An element is %s. Use a map or an object, whose keys name the instances, for other values.", describe(val))
+				it.errorf(diag.BadForEach, "for_each over a list takes distinct strings", "An element is %s. Use a map or an object, whose keys name the instances, for other values.", describe(val))
 				return nil, false
 			}
 			if seen[s.AsString()] {
-				ev.errorf(diag.BadForEach, at, fmt.Sprintf("for_each has %q twice", s.AsString()), "The elements name the instances, so they must differ; toset([…]) drops repetitions.")
+				it.errorf(diag.BadForEach, fmt.Sprintf("for_each has %q twice", s.AsString()), "The elements name the instances, so they must differ; toset([…]) drops repetitions.")
 				return nil, false
 			}
 			seen[s.AsString()] = true
 			out = append(out, element{s.AsString(), s, s})
 		}
 	default:
-		ev.errorf(diag.BadForEach, at, "for_each takes a map, an object, a set or a list of strings", "It is %s.", describe(v))
+		it.errorf(diag.BadForEach, "for_each takes a map, an object, a set or a list of strings", "It is %s.", describe(v))
 		return nil, false
 	}
 	for _, el := range out {
 		if el.name == "" {
-			ev.errorf(diag.BadForEach, at, "for_each has an empty key", "A key names an instance, so it cannot be empty.")
+			it.errorf(diag.BadForEach, "for_each has an empty key", "A key names an instance, so it cannot be empty.")
 			return nil, false
 		}
 	}
@@ -386,7 +391,8 @@ func (ev *Evaluator) repeat(h *lang.StepHead, sc *scope) []*scope {
 
 // dynamic expands a dynamic block in place.
 func (ev *Evaluator) dynamic(d *lang.Dynamic, sc *scope, each func(lang.Step, *scope) []ir.Step) []ir.Step {
-	v := ev.value(d.ForEach.Expr, sc)
+	it := ev.item(d.ForEach, sc)
+	v := it.value()
 	one := func(k, val cty.Value) []ir.Step {
 		return each(d.Content, sc.withName(d.Iterator, cty.ObjectVal(map[string]cty.Value{"key": k, "value": val})))
 	}
@@ -396,7 +402,7 @@ func (ev *Evaluator) dynamic(d *lang.Dynamic, sc *scope, each func(lang.Step, *s
 	case v.IsNull():
 		return nil
 	case v.IsMarked() || !v.CanIterateElements():
-		ev.errorf(diag.BadForEach, d.ForEach.Expr.Range(), "for_each takes a collection", "It is %s.", describe(v))
+		it.errorf(diag.BadForEach, "for_each takes a collection", "It is %s.", describe(v))
 		return nil
 	}
 	var out []ir.Step
@@ -421,6 +427,3 @@ func (ev *Evaluator) Keys(n lang.Node) []string {
 	}
 	return out
 }
-
-var _ = hcl.Range{}
-var _ hclsyntax.Expression

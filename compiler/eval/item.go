@@ -442,17 +442,48 @@ func kindList(kinds []Kind) string {
 // nullBuild reports null where a value is needed: most often the reference of a
 // block that is not enabled.
 func (ev *Evaluator) nullBuild(it *item, want string) {
-	if t, ok := it.expr.(*hclsyntax.ScopeTraversalExpr); ok && len(t.Traversal) >= 2 {
-		if step, ok := t.Traversal[1].(hcl.TraverseAttr); ok {
-			if n := ev.mod.Lookup(refKinds[t.Traversal.RootName()], step.Name); n != nil && n.Base().Enabled != nil {
-				ev.add(diag.Error(diag.DisabledReference, it.rng, fmt.Sprintf("%s is not enabled", n.Base().Addr()),
-					fmt.Sprintf("%s needs %s here. Choose another value when it is disabled: cond ? %s : other.", it.name, want, n.Base().Addr()),
-					diag.WithRelated(n.Base().Enabled.SrcRange, "it is switched off here")))
-				return
-			}
+	whole := it
+	for whole.expr == nil && whole.part != nil {
+		whole = whole.part
+	}
+	if whole.expr != nil {
+		if d := ev.disabledIn(whole.expr, map[lang.Node]bool{}); d != nil {
+			it.fail(diag.DisabledReference, fmt.Sprintf("%s is not enabled", d.Addr()),
+				fmt.Sprintf("%s needs %s here. Choose another value when it is disabled: cond ? %s : other.", it.name, want, d.Addr()),
+				diag.WithRelated(d.Enabled.SrcRange, "it is switched off here"))
+			return
 		}
 	}
 	it.errorf(diag.NullValue, fmt.Sprintf("%s is null", it.name), "It needs %s.", want)
+}
+
+// disabledIn finds a declaration with an instance that is not enabled, in what an
+// expression names, itself or through locals.
+func (ev *Evaluator) disabledIn(e hclsyntax.Expression, seen map[lang.Node]bool) *lang.Decl {
+	for _, t := range hclsyntax.Variables(e) {
+		if len(t) < 2 {
+			continue
+		}
+		step, ok := t[1].(hcl.TraverseAttr)
+		if !ok {
+			continue
+		}
+		n := ev.mod.Lookup(refKinds[t.RootName()], step.Name)
+		if n == nil || seen[n] {
+			continue
+		}
+		seen[n] = true
+		if l, ok := n.(*lang.Local); ok {
+			if d := ev.disabledIn(l.Value.Expr, seen); d != nil {
+				return d
+			}
+			continue
+		}
+		if n.Base().Enabled != nil && (len(ev.instances(n).disabled) > 0 || len(ev.instances(n).list) == 0) {
+			return n.Base()
+		}
+	}
+	return nil
 }
 
 // notBuild reports an ordinary value where a build value is needed. A string is
@@ -477,6 +508,9 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) 
 	if v.Type().IsObjectType() && v.LengthInt() > 0 {
 		for e := v.ElementIterator(); e.Next(); {
 			k, el := e.Element()
+			if el.IsKnown() && el.IsNull() {
+				continue
+			}
 			if FromCty(el) != nil && FromCty(el).Inst != nil {
 				d := FromCty(el).Inst.Node.Base()
 				it.errorf(diag.MissingKey, fmt.Sprintf("%s takes one instance", it.name), "%s has for_each; choose one with a key: %s[%q].", d.Addr(), d.Addr(), k.AsString())

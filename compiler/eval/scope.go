@@ -3,7 +3,6 @@ package eval
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
@@ -73,6 +72,13 @@ func (ev *Evaluator) value(e hclsyntax.Expression, sc *scope) cty.Value {
 	if len(diags) > 0 {
 		ev.explain(diags, e)
 		if diags.HasErrors() {
+			return cty.DynamicVal
+		}
+	}
+	if w, ok := e.(*hclsyntax.TemplateWrapExpr); ok {
+		if plain, _ := v.Unmark(); plain.Type() == Type {
+			// HCL gives the value itself for a template that is nothing else.
+			ev.buildInString(w.SrcRange, v, diag.WithEval(e, ctx))
 			return cty.DynamicVal
 		}
 	}
@@ -259,7 +265,7 @@ func (ev *Evaluator) userFunction(f *lang.Function, p *ocispecs.Platform) functi
 		v, diags := f.Result.Expr.Value(ctx)
 		for _, d := range diags {
 			if d.Severity == hcl.DiagError {
-				return cty.DynamicVal, fmt.Errorf("in %s() at %s: %s; %s", f.Name, d.Subject, d.Summary, d.Detail)
+				return cty.DynamicVal, inFunction(f, d)
 			}
 		}
 		return v, nil
@@ -272,80 +278,19 @@ func (ev *Evaluator) userFunction(f *lang.Function, p *ocispecs.Platform) functi
 	return function.New(spec)
 }
 
-// explain turns HCL's evaluation errors into hbuild's.
-func (ev *Evaluator) explain(diags hcl.Diagnostics, e hclsyntax.Expression) {
-	for _, d := range diags {
-		at := e.Range()
-		if d.Subject != nil {
-			at = *d.Subject
-		}
-		code, summary, detail := diag.Operation, d.Summary, d.Detail
-		var opts []diag.Option
-		switch {
-		case d.Summary == "Invalid template interpolation value" || strings.Contains(d.Detail, "string required") && usesBuild(d):
-			if v := buildIn(d); v != nil {
-				ev.buildInString(at, v)
-				continue
-			}
-			code = diag.WrongType
-		case d.Summary == "Error in function call" || strings.HasPrefix(d.Summary, "Invalid function argument"):
-			code = diag.FunctionError
-			var coded *codedError
-			if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && errors.As(extra.FunctionCallError(), &coded) {
-				code, summary, detail = coded.code, coded.summary, coded.detail
-			}
-			if v := buildIn(d); v != nil && strings.Contains(d.Detail, "string required") {
-				ev.buildInString(at, v)
-				continue
-			}
-		case strings.HasPrefix(d.Summary, "Not enough function arguments"), strings.HasPrefix(d.Summary, "Too many function arguments"):
-			code = diag.FunctionError
-		case d.Summary == "Unsupported attribute", d.Summary == "Invalid index", d.Summary == "Missing map element":
-			code = diag.UnknownKey
-			if strings.Contains(d.Detail, "build value") {
-				code = diag.AttributeOfBuild
-			}
-		case d.Summary == "Attempt to get attribute from null value", d.Summary == "Attempt to index null value":
-			code = diag.NullValue
-		case d.Summary == "Inconsistent conditional result types":
-			code = diag.WrongType
-		}
-		if d.Expression != nil {
-			opts = append(opts, diag.WithEval(d.Expression, d.EvalContext))
-		}
-		ev.add(diag.New(d.Severity, code, at, summary, detail, opts...))
+// inFunction is the error of a call whose function went wrong; a mistake in a
+// function that it calls in turn stays there.
+func inFunction(f *lang.Function, d *hcl.Diagnostic) error {
+	var inner *codedError
+	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && errors.As(extra.FunctionCallError(), &inner) && inner.at.Filename != "" {
+		return inner
 	}
-}
-
-func usesBuild(d *hcl.Diagnostic) bool { return buildIn(d) != nil }
-
-// buildIn returns the build value that the expression of a diagnostic has.
-func buildIn(d *hcl.Diagnostic) *Value {
-	if d.Expression == nil || d.EvalContext == nil {
-		return nil
+	e := &codedError{code: diag.FunctionError, summary: fmt.Sprintf("%s() fails: %s", f.Name, d.Summary), detail: d.Detail, at: f.NameRange}
+	if inner != nil {
+		e.code, e.summary, e.detail = inner.code, inner.summary, inner.detail
 	}
-	v, diags := d.Expression.Value(d.EvalContext)
-	if diags.HasErrors() {
-		return nil
+	if d.Subject != nil {
+		e.at = *d.Subject
 	}
-	v, _ = v.Unmark()
-	return FromCty(v)
+	return e
 }
-
-func (ev *Evaluator) buildInString(at hcl.Range, v *Value) {
-	if v.Kind == Kind(lang.KindSecret) {
-		ev.errorf(diag.SecretInValue, at, "A secret cannot become text",
-			"%s is known to the running step only, and hbuild writes it nowhere. Mount it (mounts = { \"/run/secrets/x\" = %s }) or put it into the env of a run step.", v.Describe(), v.Describe())
-		return
-	}
-	ev.errorf(diag.BuildInString, at, fmt.Sprintf("A %s cannot become text", v.Kind),
-		"%s is a value to build with, not a name. Use it without quotes and ${ } where a %s is taken; for its name, put that into a local.", v.Describe(), v.Kind)
-}
-
-// codedError carries a code of its own through a function call.
-type codedError struct {
-	code            diag.Code
-	summary, detail string
-}
-
-func (e *codedError) Error() string { return e.summary + ": " + e.detail }

@@ -567,6 +567,8 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 		if c := ev.localContext(v.Inst); c != nil {
 			return ir.ContextSource{Context: c}
 		}
+	case KindGit, KindHTTP:
+		return ev.remoteStage(v, it)
 	case KindScratch:
 		return ir.ScratchSource{}
 	}

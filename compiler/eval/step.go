@@ -146,7 +146,7 @@ func (s *stepper) mounts(a *lang.Attr, r *ir.Run) {
 // mount makes a mount of a value; its kind decides which.
 func (s *stepper) mount(it *item) *ir.Mount {
 	ev := s.ev
-	v := ev.build(it, kCache, kSecret, kStage, KindImage, kContext, kArtifact, KindText, kSSH, KindTmpfs, KindMount, KindScratch)
+	v := ev.build(it, kCache, kSecret, kStage, KindImage, kContext, kArtifact, KindText, kSSH, KindGit, KindHTTP, KindTmpfs, KindMount, KindScratch)
 	if v == nil {
 		return nil
 	}
@@ -264,12 +264,9 @@ func (s *stepper) mountOptions(it *item, m *ir.Mount, o MountOptions, v *Value, 
 // textStage makes the stage that a mounted text lives in, for a mount shows a
 // file system and a text is none.
 func (ev *Evaluator) textStage(t *ir.Text, it *item) ir.Source {
-	ev.texts++
-	name := ev.uniqueName(fmt.Sprintf("text-%d", ev.texts), fmt.Sprintf("text at %s", it.rng))
-	return ir.StageSource{Stage: &ir.Stage{
-		Addr: "text()", Name: name, Root: ir.ScratchRoot{}, Range: it.rng,
-		Steps: []ir.Step{&ir.Copy{StepMeta: ir.StepMeta{Range: it.rng}, Texts: []ir.Text{*t}, Dest: ir.Literal("/" + t.Name)}},
-	}}
+	st := ev.helperStage("text", it.rng)
+	st.Steps = []ir.Step{&ir.Copy{StepMeta: ir.StepMeta{Range: it.rng}, Texts: []ir.Text{*t}, Dest: ir.Literal("/" + t.Name)}}
+	return ir.StageSource{Stage: st}
 }
 
 func (s *stepper) agents(a *lang.Attr, r *ir.Run) {
@@ -421,7 +418,7 @@ func (s *stepper) copyFrom(n *lang.Copy) (copySource, bool) {
 		return copySource{src: ir.ContextSource{Context: c}}, c != nil
 	}
 	it := s.ev.item(n.From, s.sc)
-	v := s.ev.build(it, kContext, kStage, KindImage, kArtifact)
+	v := s.ev.build(it, kContext, kStage, KindImage, kArtifact, KindGit, KindHTTP)
 	if v == nil {
 		return copySource{}, false
 	}
@@ -467,6 +464,10 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 				c.Texts = append(c.Texts, *v.Text)
 				continue
 			}
+			if v.Remote != nil && from.dir == "" {
+				ok = s.ev.remote(c, v, it, len(items) > 1) && ok
+				continue
+			}
 			it.errorf(diag.WrongKind, "A list of sources holds paths and texts", "%s is a source of its own; give it an entry of its own in files, or set from.", v.Describe())
 			ok = false
 			continue
@@ -488,7 +489,7 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 		c.Src = append(c.Src, w)
 		ok = ok && fine
 	}
-	if len(c.Src) > 0 {
+	if len(c.Src) > 0 && (!c.Add || len(items) > 1) {
 		c.From = from.src
 	}
 	if ok && len(c.Src)+len(c.Texts) == 0 && c.Dest != "" && len(items) == 0 {
@@ -543,8 +544,11 @@ func (s *stepper) filesEntry(c *ir.Copy, e entry, from copySource, n *lang.Copy)
 		e.item.fail(diag.ConflictingAttrs, "A build value in a copy that has from", fmt.Sprintf("%s is a source of its own, and so is from.", v.Describe()), diag.WithRelated(n.From.SrcRange, "from is set here"))
 		return false
 	}
-	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext); v == nil {
+	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext, KindGit, KindHTTP); v == nil {
 		return false
+	}
+	if v.Remote != nil && v.Remote.Filename == "" {
+		return s.ev.remote(c, v, e.item, false)
 	}
 	own, ok := s.copySourceOf(e.item, v)
 	if !ok {

@@ -21,18 +21,29 @@ const (
 	KindText    Kind = "text"
 	KindTmpfs   Kind = "tmpfs"
 	KindMount   Kind = "mount"
+	KindGit     Kind = "git"
+	KindHTTP    Kind = "http"
 )
 
 // Value is a build value: something to build with, which no string can be. All
 // kinds have one HCL type, so that conditionals, lists and maps may mix them; the
 // place where a value ends says which kinds it takes.
 type Value struct {
-	Kind  Kind
-	Inst  *Instance // of a declaration
-	Image *Image
-	Text  *ir.Text
-	Size  int64 // tmpfs: bytes
-	Mount *MountOptions
+	Kind   Kind
+	Inst   *Instance // of a declaration
+	Image  *Image
+	Text   *ir.Text
+	Size   int64 // tmpfs: bytes
+	Mount  *MountOptions
+	Remote *Remote
+}
+
+// Remote is what git() and http() make.
+type Remote struct {
+	URL        string // as ADD takes it; expands
+	Checksum   string
+	KeepGitDir *bool
+	Filename   string // http: the file's name; "" for the address's own
 }
 
 // Image is what image() makes.
@@ -71,6 +82,8 @@ func (v *Value) identity() string {
 		return fmt.Sprintf("image %s %v", v.Image.Ref, v.Image.Platform)
 	case v.Text != nil:
 		return fmt.Sprintf("text %+v", *v.Text)
+	case v.Remote != nil:
+		return fmt.Sprintf("%s %+v", v.Kind, *v.Remote)
 	case v.Mount != nil:
 		return fmt.Sprintf("mount %s %+v", v.Mount.Of.identity(), *v.Mount)
 	}
@@ -98,6 +111,8 @@ func (v *Value) Describe() string {
 		return v.Inst.Addr
 	case v.Kind == KindImage:
 		return fmt.Sprintf("image(%q)", v.Image.Ref)
+	case v.Remote != nil:
+		return fmt.Sprintf("%s(%q)", v.Kind, v.Remote.URL)
 	case v.Kind == KindMount:
 		return "mount(" + v.Mount.Of.Describe() + ")"
 	case v.Kind == KindScratch:

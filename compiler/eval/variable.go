@@ -52,6 +52,7 @@ func (ev *Evaluator) readVarsFile(in map[string]input, v VarSource) {
 	ev.mod.Files[v.Source.Name] = v.Source.Data
 	body, diags := lang.Parse(v.Source)
 	ev.diags = append(ev.diags, diags...)
+	ev.lostInputs = ev.lostInputs || diags.HasErrors()
 	if body == nil {
 		return
 	}
@@ -96,12 +97,13 @@ func (ev *Evaluator) variable(n *lang.Variable) cty.Value {
 	ev.constants(n)
 	ty := ev.typeOf(n)
 	v, origin, at := ev.rawVariable(n, ty)
+	given := at
 	v = ev.typed(n, ty, v, origin, at)
 	if s, ok := ev.attrBool(n.Sensitive, &scope{}); ok && s {
 		v = v.Mark(Sensitive)
 	}
 	ev.vars[n] = v
-	ev.validate(n, v, origin)
+	ev.validate(n, v, origin, given)
 	return v
 }
 
@@ -131,7 +133,7 @@ func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, str
 	if n.Default != nil {
 		return ev.value(n.Default.Expr, &scope{}), "its default", n.Default.Expr.Range()
 	}
-	if !ev.opt.Check {
+	if !ev.opt.Check && !ev.lostInputs {
 		ev.add(diag.Error(diag.MissingVariable, n.NameRange, fmt.Sprintf("The variable %q has no value", n.Name),
 			fmt.Sprintf("It has no default. Give it one with --var %s=VALUE, in %s, or in the environment as HBUILD_VAR_%s.", n.Name, lang.VarsFile, n.Name)))
 		return cty.DynamicVal, "", hcl.Range{}
@@ -186,7 +188,7 @@ func (ev *Evaluator) typed(n *lang.Variable, ty *typeSpec, v cty.Value, origin s
 }
 
 // validate checks the conditions on a value that is known.
-func (ev *Evaluator) validate(n *lang.Variable, v cty.Value, origin string) {
+func (ev *Evaluator) validate(n *lang.Variable, v cty.Value, origin string, given hcl.Range) {
 	if !v.IsKnown() {
 		return
 	}
@@ -201,7 +203,7 @@ func (ev *Evaluator) validate(n *lang.Variable, v cty.Value, origin string) {
 		msg, _ := ev.attrStr(val.ErrorMessage, &scope{})
 		shown := describe(v)
 		ev.add(diag.Error(diag.ValidationFailed, val.Condition.Expr.Range(), fmt.Sprintf("The variable %q is not valid", n.Name),
-			fmt.Sprintf("%s It is %s, from %s.", sentence(msg), shown, origin), diag.WithRelated(n.NameRange, "the variable is declared here")))
+			fmt.Sprintf("%s It is %s, from %s.", sentence(msg), shown, origin), diag.WithRelated(n.NameRange, "the variable is declared here"), diag.WithRelated(given, "the value is given here")))
 	}
 }
 

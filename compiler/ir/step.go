@@ -233,8 +233,17 @@ type Copy struct {
 	Parents bool
 	Exclude []string
 	// Unpack says whether archives are unpacked; nil is the instruction's own
-	// rule (COPY: no). Set, it makes the step an ADD.
+	// rule (COPY: no; ADD: those of a context). Set, it makes the step an ADD.
 	Unpack *bool
+	// Add makes the step an ADD: a Src may be the address of a file (http, https)
+	// or of a git repository.
+	Add bool
+	// Checksum is what the one address must have: a digest of a file, a commit of
+	// a repository; "" for any.
+	Checksum Word
+	// KeepGitDir keeps the .git directory of repositories; nil leaves it to the
+	// address.
+	KeepGitDir *bool
 }
 
 func (*Arg) step()         {}

@@ -105,6 +105,7 @@ const (
 	UnknownOption      Code = "HB3042" // an unknown key in an options object
 	Operation          Code = "HB3043" // an operator over values it cannot take
 	BadMountTarget     Code = "HB3044"
+	BadAddress         Code = "HB3045" // git() or http() of what is no such address
 
 	// The command line.
 	BadFlag Code = "HB6001"
