@@ -42,7 +42,10 @@ func messages(diags hcl.Diagnostics) string {
 // emitted is the same, for each platform of the target.
 func agree(t testing.TB, g *ir.Graph, target *ir.Target) {
 	t.Helper()
-	if text, ok := disagreement(t, g, target); !ok {
+	if err := ir.Verify(g); err != nil {
+		t.Fatal(err)
+	}
+	if text, ok := disagreement(t, g, target); !ok || text != "" {
 		t.Fatal(text)
 	}
 }
@@ -96,9 +99,6 @@ func compareFile(g *ir.Graph, target *ir.Target, file *dockerfile.File) (string,
 				}
 			}
 			want, err := oracle.Convert(ctx, file.Dockerfile, oracle.Options{Attrs: attrs, Ignore: ignore, Resolver: images, Multi: len(target.Builds) > 1})
-			if err != nil {
-				return fmt.Sprintf("BuildKit: %v\n%s", err, file.Dockerfile), false
-			}
 			var req llb.Request
 			for _, r := range llb.Requests(target) {
 				if r.Stage == s && r.Platform == b.Platform {
@@ -114,6 +114,15 @@ func compareFile(g *ir.Graph, target *ir.Target, file *dockerfile.File) (string,
 				Resolver: images, BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps,
 				LocalName: func(c *ir.Context) string { return names[c] },
 			})
+			if err != nil && diags.HasErrors() {
+				return fmt.Sprintf("both refuse: %v\n%s\n%s", err, messages(diags), file.Dockerfile), true
+			}
+			if diags.HasErrors() && diag.InfoOf(diags[0]).Code == llb.CodeEmpty {
+				return "hbuild refuses an empty name that BuildKit takes", true
+			}
+			if err != nil {
+				return fmt.Sprintf("BuildKit: %v\n%s", err, file.Dockerfile), false
+			}
 			if diags.HasErrors() {
 				return fmt.Sprintf("lower: %s\n%s", messages(diags), file.Dockerfile), false
 			}

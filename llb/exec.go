@@ -66,6 +66,9 @@ func (w *lowering) runArgs(s *ir.Run) ([]string, []bk.RunOption) {
 // a file, or by the shell, which does not.
 func (w *lowering) script(t ir.Text) ([]string, []bk.RunOption) {
 	if w.s.image.OS == "windows" || !strings.HasPrefix(t.Data, "#!") {
+		if !strings.HasSuffix(t.Data, "\n") && t.Data != "" && dockerfile.RunForm(t.Data) == dockerfile.FormExec {
+			return w.knownArgs(t.Data), nil // no heredoc, so a command like another
+		}
 		return w.shellArgs(t.Data), nil
 	}
 	const dir = "/dev/pipes/"
@@ -184,14 +187,7 @@ func (w *lowering) mount(m *ir.Mount) (bk.RunOption, bool) {
 func (w *lowering) mountSource(m *ir.Mount, target string) (bk.State, []bk.MountOption, bool) {
 	switch m.Kind {
 	case ir.MountTmpfs:
-		// BuildKit takes it for a mount of the main context when it narrows that.
-		for _, c := range w.l.graph.Contexts {
-			if c.Name == "default" {
-				if _, replaced := w.l.opt.Contexts[c]; !replaced {
-					w.s.read(c, []string{"/"})
-				}
-			}
-		}
+		w.s.tmpfs = true
 		return bk.Scratch(), []bk.MountOption{bk.Tmpfs(bk.TmpfsSize(m.Size))}, true
 	case ir.MountCache:
 		return w.cache(m, target)

@@ -287,10 +287,7 @@ func (w *lowering) source(src ir.Source, paths []string) (bk.State, bool) {
 		return bk.Scratch(), true
 	case ir.TextSource:
 		// A stage of its own in a Dockerfile, which copies the text.
-		st, ok := w.text(ir.Text{Name: s.Text.Name, Data: s.Text.Data})
-		if s.Text.Expand {
-			st, ok = w.text(s.Text)
-		}
+		st, ok := w.text(s.Text)
 		return bk.Scratch().File(bk.Copy(st, s.Text.Name, "/", &bk.CopyInfo{CreateDestPath: true})), ok
 	}
 	panic("llb: unknown source")

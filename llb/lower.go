@@ -262,6 +262,9 @@ func (l *lowerer) result(b *build) *Result {
 		return nil
 	}
 	for ctx, paths := range s.reads {
+		if s.tmpfs {
+			paths = map[string]bool{"/": true}
+		}
 		b.scope.context(ctx).add(paths)
 	}
 	img := cloneImage(s.image)

@@ -34,6 +34,9 @@ type stage struct {
 	// reads has the paths of the default context that the stage and all it is made
 	// from read, and other contexts without paths.
 	reads map[*ir.Context]map[string]bool
+	// tmpfs says that one of them has a tmpfs mount, which BuildKit takes for a
+	// mount of the main context when it narrows that.
+	tmpfs bool
 }
 
 // argument is a declared build argument, for the history.
@@ -60,6 +63,7 @@ func (s *stage) read(c *ir.Context, paths []string) {
 
 // use notes what a stage that s reads itself reads.
 func (s *stage) use(other *stage) {
+	s.tmpfs = s.tmpfs || other.tmpfs
 	for c, paths := range other.reads {
 		s.read(c, sortedKeys(paths))
 	}

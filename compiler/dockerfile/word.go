@@ -1,6 +1,7 @@
 package dockerfile
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,6 +36,7 @@ func canonical(w ir.Word) string {
 		if text, ok := w.Const(); ok {
 			return forceQuotes(text)
 		}
+		return `\` + s
 	}
 	return s
 }
@@ -93,25 +95,28 @@ func lineBreak(s string) bool { return strings.ContainsRune(s, '\n') }
 
 // flagValue writes a flag's value so that BuildKit's flag parser, which removes
 // quotes and backslashes before anybody expands the value, gives back v.
+//
+// When BuildKit looks for heredocs it reads the whole line, flags and all, as
+// words: an expansion that is none, or two `<`, would hide those that follow. So
+// they are escaped, which the flag parser undoes.
 func flagValue(v string) string {
-	if !strings.ContainsAny(v, "\"'\\") && strings.IndexFunc(v, unicode.IsSpace) < 0 {
-		return v
+	space := strings.ContainsFunc(v, unicode.IsSpace)
+	plainExpansions := !strings.Contains(simpleExpansion.ReplaceAllString(v, ""), "$")
+	if space && plainExpansions && !strings.ContainsAny(v, "\"\\") && !strings.Contains(v, "<<") {
+		return `"` + v + `"`
 	}
+	dollar := !plainExpansions || strings.Contains(v, `\`)
 	var b strings.Builder
-	if strings.ContainsAny(v, "\"\\") || !strings.ContainsFunc(v, unicode.IsSpace) {
-		for i := 0; i < len(v); i++ {
-			if strings.IndexByte("\"'\\", v[i]) >= 0 || unicode.IsSpace(rune(v[i])) {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(v[i])
+	for i := 0; i < len(v); i++ {
+		if strings.IndexByte("\"'\\", v[i]) >= 0 || unicode.IsSpace(rune(v[i])) || v[i] == '<' && i > 0 && v[i-1] == '<' || v[i] == '$' && dollar {
+			b.WriteByte('\\')
 		}
-		return b.String()
+		b.WriteByte(v[i])
 	}
-	b.WriteByte('"')
-	b.WriteString(v)
-	b.WriteByte('"')
 	return b.String()
 }
+
+var simpleExpansion = regexp.MustCompile(`\$[A-Za-z_]\w*|\$\{[A-Za-z_]\w*\}`)
 
 // flagSafe reports whether BuildKit's flag parser leaves v alone: it reads bytes
 // as runes, so that anything but ASCII is broken.

@@ -80,9 +80,18 @@ func (w *writer) line(parts ...string) {
 }
 
 // list writes an instruction with a list of items, each on a line of its own
-// when there are several.
+// when there are several. What would be read as a comment or an empty line
+// stays on the line before.
 func (w *writer) list(keyword string, items []string) {
-	w.b.WriteString(keyword + " " + strings.Join(items, " \\\n"+strings.Repeat(" ", len(keyword)+1)) + "\n")
+	w.b.WriteString(keyword)
+	for i, item := range items {
+		if i == 0 || item == "" || item[0] == '#' {
+			w.b.WriteString(" " + item)
+			continue
+		}
+		w.b.WriteString(" \\\n" + strings.Repeat(" ", len(keyword)+1) + item)
+	}
+	w.b.WriteByte('\n')
 }
 
 func (w *writer) write(step ir.Step) {
@@ -449,6 +458,11 @@ func (w *writer) from(src ir.Source) string {
 	case ir.ScratchSource:
 		return "scratch"
 	case ir.TextSource:
+		if s.Text.Expand && strings.ContainsAny(s.Text.Data, "$\\") {
+			w.errorf(CodeText, hcl.Range{}, "A Dockerfile cannot mount a text that expands",
+				"A mounted text is a stage of its own there, without this stage's variables. Copy the text instead, or leave out expand.")
+			return "scratch"
+		}
 		body, ok := w.heredoc(s.Text)
 		if !ok {
 			return "scratch"
