@@ -82,6 +82,10 @@ func (m *Module) declareBlock(b *hclsyntax.Block) hcl.Diagnostics {
 	n := newDecl(b.Type)
 	switch {
 	case laterBlocks[b.Type]:
+		if m.later == nil {
+			m.later = map[string]bool{}
+		}
+		m.later[b.Type] = true
 		return hcl.Diagnostics{diag.Error(diag.NotYet, header(b), fmt.Sprintf("%q blocks are not supported yet", b.Type),
 			"The block is part of the language but this version cannot take it.")}
 	case reservedBlocks[b.Type]:

@@ -345,6 +345,7 @@ type Module struct {
 	byKey  map[declKey]Node
 	bad    []hcl.Range               // names that Resolve refused
 	broken map[*hclsyntax.Block]bool // blocks that could be read in part only
+	later  map[string]bool           // types of blocks that were refused as not supported yet
 	lost   map[Kind]bool             // kinds of which there may be declarations that could not be read
 }
 

@@ -236,7 +236,7 @@ func (r *resolver) decide(a *Attr, sc scope) {
 }
 
 func (r *resolver) function(f *Function) {
-	names := map[string]bool{}
+	names, first := map[string]bool{}, map[string]hcl.Range{}
 	add := func(e hcl.Expression) {
 		kw := hcl.ExprAsKeyword(e)
 		switch {
@@ -244,8 +244,10 @@ func (r *resolver) function(f *Function) {
 			r.diags = append(r.diags, diag.Error(diag.BadName, e.Range(), "A parameter is a bare name", "Write params = [name, version], without quotes."))
 			f.Bad = true
 		case names[kw]:
-			r.diags = append(r.diags, diag.Error(diag.Duplicate, e.Range(), fmt.Sprintf("The parameter %q is declared twice", kw), "Give one of them another name."))
+			r.diags = append(r.diags, diag.Error(diag.Duplicate, e.Range(), fmt.Sprintf("The parameter %q is declared twice", kw), "Give one of them another name.", diag.WithRelated(first[kw], "first declared here")))
 			f.Bad = true
+		default:
+			first[kw] = e.Range()
 		}
 		names[kw] = true
 	}
@@ -338,7 +340,10 @@ func (w *walker) Enter(n hclsyntax.Node) hcl.Diagnostics {
 	switch n := n.(type) {
 	case hclsyntax.ChildScope:
 		w.scopes = append(w.scopes, n.LocalNames)
-	case *hclsyntax.TemplateExpr, *hclsyntax.TemplateWrapExpr:
+	case *hclsyntax.TemplateWrapExpr:
+		w.template++
+		w.r.wrapped(n)
+	case *hclsyntax.TemplateExpr:
 		w.template++
 	case *hclsyntax.ScopeTraversalExpr:
 		root := n.Traversal.RootName()
@@ -352,6 +357,25 @@ func (w *walker) Enter(n hclsyntax.Node) hcl.Diagnostics {
 		w.r.call(n)
 	}
 	return nil
+}
+
+// wrapped refuses "${stage.build}": HCL gives the value itself for a template that
+// is nothing else, and a build value is no string in any spelling.
+func (r *resolver) wrapped(n *hclsyntax.TemplateWrapExpr) {
+	ref, ok := n.Wrapped.(*hclsyntax.ScopeTraversalExpr)
+	if !ok || len(ref.Traversal) < 2 {
+		return
+	}
+	kind := roots[ref.Traversal.RootName()]
+	step, ok := ref.Traversal[1].(hcl.TraverseAttr)
+	if !ok || kind == "" || kind == KindVariable || kind == KindLocal || r.m.Lookup(kind, step.Name) == nil {
+		return
+	}
+	text := string(ref.Range().SliceBytes(r.m.Files[n.SrcRange.Filename]))
+	decl := r.m.Lookup(kind, step.Name).Base()
+	r.errorAt(n.SrcRange, diag.Error(diag.BuildInString, n.SrcRange, fmt.Sprintf("A %s cannot become text", kind),
+		fmt.Sprintf("In quotes, %s would be a string, and a %s is a value to build with. Write it without quotes and ${ }.", text, kind),
+		diag.WithRelated(decl.NameRange, "%s is declared here", decl.Addr()), diag.WithFix(n.SrcRange, text, "write %s", text)))
 }
 
 // Exit implements hclsyntax.Walker.
@@ -671,10 +695,17 @@ func staticKeys(n Node) ([]string, bool) {
 // most often a shell variable that lost its second dollar.
 func (r *resolver) unknownRoot(t hcl.Traversal, root string, inTemplate bool) {
 	at := t.SourceRange()
-	if inTemplate && len(t) == 1 && r.elsewhere(root, "") == nil {
-		r.errorAt(at, diag.Error(diag.ShellVariable, at, fmt.Sprintf("Unknown name %q", root),
+	if whole := expand(r.m, at); inTemplate && len(t) == 1 && whole != at && r.elsewhere(root, "") == nil {
+		r.errorAt(at, diag.Error(diag.ShellVariable, whole, fmt.Sprintf("Unknown name %q", root),
 			fmt.Sprintf("${…} is hbuild's own interpolation. For the shell's or the build's variable write $%s or $${%s}; for a variable of this file write ${var.%s} and declare it.", root, root, root),
-			diag.WithFix(expand(r.m, at), "$${"+root+"}", "write $${%s}", root)))
+			diag.WithFix(whole, "$${"+root+"}", "write $${%s}", root)))
+		return
+	}
+	if laterBlocks[root] {
+		r.m.bad = append(r.m.bad, at)
+		if !r.m.later[root] { // the block itself was reported
+			r.diags = append(r.diags, diag.Error(diag.NotYet, at, fmt.Sprintf("%q is not supported yet", root), "It is part of the language but this version cannot take it."))
+		}
 		return
 	}
 	var opts []diag.Option

@@ -87,15 +87,16 @@ type Evaluator struct {
 	funcs    map[string]map[string]function.Function
 	// funcNames are the module's own functions; asking the module anew for every
 	// expression would make a large module quadratic.
-	funcNames []string
-	inputs    map[string]input
-	vars      map[*lang.Variable]cty.Value
-	locals    map[localKey]cty.Value
-	expanded  map[lang.Node]*expansion
-	names     map[string]string // stage names in use → the address that has them
-	ignores   map[string][]string
-	texts     int
-	git       cty.Value
+	funcNames  []string
+	inputs     map[string]input
+	lostInputs bool // a vars file could not be read whole
+	vars       map[*lang.Variable]cty.Value
+	locals     map[localKey]cty.Value
+	expanded   map[lang.Node]*expansion
+	names      map[string]string // stage names in use → the address that has them
+	ignores    map[string][]string
+	texts      int
+	git        cty.Value
 }
 
 type localKey struct {

@@ -281,16 +281,19 @@ func (ev *Evaluator) userFunction(f *lang.Function, p *ocispecs.Platform) functi
 // inFunction is the error of a call whose function went wrong; a mistake in a
 // function that it calls in turn stays there.
 func inFunction(f *lang.Function, d *hcl.Diagnostic) error {
-	var inner *codedError
-	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && errors.As(extra.FunctionCallError(), &inner) && inner.at.Filename != "" {
-		return inner
-	}
-	e := &codedError{code: diag.FunctionError, summary: fmt.Sprintf("%s() fails: %s", f.Name, d.Summary), detail: d.Detail, at: f.NameRange}
-	if inner != nil {
-		e.code, e.summary, e.detail = inner.code, inner.summary, inner.detail
-	}
+	e := &placedError{codedError{diag.FunctionError, fmt.Sprintf("%s() fails: %s", f.Name, d.Summary), d.Detail}, f.NameRange}
 	if d.Subject != nil {
 		e.at = *d.Subject
+	}
+	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
+		var placed *placedError
+		var coded *codedError
+		switch err := extra.FunctionCallError(); {
+		case errors.As(err, &placed):
+			return placed
+		case errors.As(err, &coded):
+			e.codedError = *coded
+		}
 	}
 	return e
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/go-csvvalue"
 
@@ -57,6 +58,9 @@ func (r *targetReader) get(name string) *item {
 	it := r.defaults[name]
 	if a := lang.AttrOf(r.n, name); a != nil {
 		own := r.ev.item(a, r.sc)
+		if writtenOut(own.expr) {
+			return own // to be read part by part: in the source's order, each with its own range
+		}
 		if !own.null() {
 			it = own
 		}
@@ -65,6 +69,16 @@ func (r *targetReader) get(name string) *item {
 		return nil
 	}
 	return it
+}
+
+// writtenOut reports whether an expression is an object or a list in the source,
+// which is never null.
+func writtenOut(e hclsyntax.Expression) bool {
+	switch e.(type) {
+	case *hclsyntax.ObjectConsExpr, *hclsyntax.TupleConsExpr:
+		return true
+	}
+	return false
 }
 
 func (r *targetReader) strings(name string) []string {
@@ -295,15 +309,18 @@ func (ev *Evaluator) csv(r *targetReader, name string, bareIsRef bool) (out []st
 			if err != nil {
 				return fmt.Errorf("it is not comma-separated: %v", err)
 			}
+			if bareIsRef && len(fields) == 1 && !strings.Contains(s, "=") {
+				return checkImageRef(s)
+			}
 			typed := false
 			for _, f := range fields {
 				k, _, ok := strings.Cut(f, "=")
-				if !ok && !(bareIsRef && len(fields) == 1) {
+				if !ok {
 					return fmt.Errorf("write key=value pairs, such as type=registry,ref=…")
 				}
 				typed = typed || k == "type"
 			}
-			if !typed && !(bareIsRef && len(fields) == 1) {
+			if !typed {
 				return fmt.Errorf("it needs type=…")
 			}
 			return nil
