@@ -67,6 +67,8 @@ working directory. Everything but "build" and "engine" works without a daemon.`,
 	root.AddCommand(
 		newCheckCmd(a),
 		newFmtCmd(a),
+		newListCmd(a),
+		newGraphCmd(a),
 		newEvalCmd(a),
 		newExplainCmd(a),
 		newBuildCmd(a),

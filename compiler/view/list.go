@@ -1,0 +1,532 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/containerd/platforms"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/funcs"
+)
+
+// ListVersion is the version of the JSON forms of [List] and [Graph]. Fields are
+// added without a new version; none is removed or changes its meaning.
+const ListVersion = "1.0"
+
+// List is what a module has, in source order; its JSON form is what
+// `hbuild list --format json` prints. Lists are never null. A block with for_each
+// or matrix has an entry for each instance.
+type List struct {
+	FormatVersion string     `json:"format_version"`
+	Groups        []Group    `json:"groups"`
+	Targets       []Target   `json:"targets"`
+	Stages        []Stage    `json:"stages"`
+	Artifacts     []Artifact `json:"artifacts"`
+	Variables     []Variable `json:"variables"`
+	Contexts      []Context  `json:"contexts"`
+	Caches        []Input    `json:"caches"`
+	Secrets       []Input    `json:"secrets"`
+	SSH           []Input    `json:"ssh"`
+	Functions     []Function `json:"functions"` // those of the module, or all
+}
+
+// Head is what all entries have.
+type Head struct {
+	// Address is what a command line takes, "prod" or "stage.build"; for what
+	// cannot be built, how the file refers to it: "var.version", "cache.go".
+	Address     string   `json:"address"`
+	Description string   `json:"description,omitempty"`
+	Position    Position `json:"position"`
+}
+
+// Position is the place of a declaration. The file is relative to the module;
+// lines count from 1. It is empty for what no file declares.
+type Position struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+}
+
+// Group is a name for several targets.
+type Group struct {
+	Head
+	Targets []string `json:"targets"` // addresses, groups resolved
+}
+
+// Target is something with effects.
+type Target struct {
+	Head
+	Image     string   `json:"image,omitempty"` // the stage or the image, as the language writes it
+	Files     []string `json:"files"`           // host paths, relative to the module; a directory ends in /
+	Tags      []string `json:"tags"`
+	Platforms []string `json:"platforms"` // empty: the engine's own
+	Push      bool     `json:"push"`
+}
+
+// Stage is a file system.
+type Stage struct {
+	Head
+	From string `json:"from,omitempty"` // as the language writes it: stage.base, image("alpine:3.22"), scratch
+}
+
+// Artifact is a path of a stage.
+type Artifact struct {
+	Head
+	From string `json:"from,omitempty"`
+	Path string `json:"path,omitempty"`
+}
+
+// Variable is an input of the module.
+type Variable struct {
+	Head
+	Name     string `json:"name"`
+	Type     string `json:"type"`     // as written; "any" without one
+	Required bool   `json:"required"` // it has no default
+	// Default is the default's value as JSON; absent when there is none, or when
+	// it is sensitive, not known, or something to build with.
+	Default json.RawMessage `json:"default,omitempty"`
+	// DefaultText is the default's expression as written; absent when there is
+	// none or it is sensitive.
+	DefaultText string `json:"default_text,omitempty"`
+	Sensitive   bool   `json:"sensitive"`
+	Env         string `json:"env,omitempty"` // an environment variable that gives the value
+}
+
+// Context is a directory of the caller.
+type Context struct {
+	Head
+	Path string `json:"path"` // relative to the module
+}
+
+// Input is a cache, a secret or an agent.
+type Input struct {
+	Head
+	ID   string `json:"id"`
+	Env  string `json:"env,omitempty"`  // secrets: where the value is
+	File string `json:"file,omitempty"` // secrets: where the value is
+}
+
+// Function is a function of the module or a built-in one.
+type Function struct {
+	Name      string `json:"name"`
+	Signature string `json:"signature"`
+	Group     string `json:"group"` // "module", "build", "string" …
+	Doc       string `json:"doc,omitempty"`
+	Example   string `json:"example,omitempty"`
+	Result    string `json:"result,omitempty"` // of the example
+}
+
+// NewList lists a module. Entries of blocks with mistakes are as complete as they
+// can be; the program's diagnostics say what is wrong.
+func NewList(p *compiler.Program, builtins bool) *List {
+	l := &List{FormatVersion: ListVersion, Groups: []Group{}, Targets: []Target{}, Stages: []Stage{}, Artifacts: []Artifact{}, Variables: []Variable{},
+		Contexts: []Context{}, Caches: []Input{}, Secrets: []Input{}, SSH: []Input{}, Functions: []Function{}}
+	b := &lister{p: p, l: l}
+	for _, n := range p.Module.Decls {
+		b.node(n)
+	}
+	if builtins {
+		b.builtins()
+	}
+	return l
+}
+
+type lister struct {
+	p *compiler.Program
+	l *List
+}
+
+func (b *lister) node(n lang.Node) {
+	switch n := n.(type) {
+	case *lang.Variable:
+		b.variable(n)
+	case *lang.Function:
+		b.l.Functions = append(b.l.Functions, Function{Name: n.Name, Signature: signature(n), Group: "module", Doc: strings.Join(b.comment(n), " ")})
+	default:
+		for _, i := range b.p.Evaluator().Instances(n) {
+			b.instance(i)
+		}
+	}
+}
+
+func (b *lister) comment(n lang.Node) []string {
+	return b.p.Module.CommentAbove(n.Base().Range)
+}
+
+func (b *lister) head(addr string, n lang.Node) Head {
+	r := n.Base().NameRange
+	return Head{Address: addr, Description: Description(b.p, n), Position: Position{File: r.Filename, Line: r.Start.Line}}
+}
+
+func (b *lister) instance(i *eval.Instance) {
+	ev := b.p.Evaluator()
+	h := b.head(i.Name(), i.Node)
+	if k := i.Node.Base().Kind; k != lang.KindTarget && k != lang.KindGroup {
+		h.Address = string(k) + "." + i.Name()
+	}
+	switch n := i.Node.(type) {
+	case *lang.Group:
+		g := Group{Head: h, Targets: []string{}}
+		for _, t := range ev.Group(i) {
+			g.Targets = append(g.Targets, t.Name())
+		}
+		b.l.Groups = append(b.l.Groups, g)
+	case *lang.Target:
+		t := ev.Target(i, nil)
+		h.Description = t.Description
+		b.l.Targets = append(b.l.Targets, target(h, t))
+	case *lang.Stage:
+		s := Stage{Head: h}
+		if st := only(ev.StageTarget(i, nil)); st != nil {
+			s.Description, s.From = st.Description, root(st.Root)
+		}
+		b.l.Stages = append(b.l.Stages, s)
+	case *lang.Artifact:
+		b.l.Artifacts = append(b.l.Artifacts, b.artifact(h, i))
+	case *lang.Context:
+		b.l.Contexts = append(b.l.Contexts, Context{Head: h, Path: path.Clean(b.or(n.Path, "."))})
+	case *lang.Cache:
+		b.l.Caches = append(b.l.Caches, Input{Head: h, ID: b.or(n.ID, i.Name())})
+	case *lang.Secret:
+		b.l.Secrets = append(b.l.Secrets, Input{Head: h, ID: b.or(n.ID, i.Name()), Env: text(b.p, n.Env), File: text(b.p, n.File)})
+	case *lang.SSH:
+		b.l.SSH = append(b.l.SSH, Input{Head: h, ID: b.or(n.ID, i.Name())})
+	}
+}
+
+// or is an attribute's text, or what holds without it.
+func (b *lister) or(a *lang.Attr, otherwise string) string {
+	if s := text(b.p, a); s != "" {
+		return s
+	}
+	return otherwise
+}
+
+// only is the one image of a target that stands for a stage or an artifact; nil
+// when the block has mistakes.
+func only(t *ir.Target) *ir.Stage {
+	if len(t.Builds) == 0 {
+		return nil
+	}
+	return t.Builds[0].Image
+}
+
+func (b *lister) artifact(h Head, i *eval.Instance) Artifact {
+	a := Artifact{Head: h}
+	st := only(b.p.Evaluator().ArtifactTarget(i, nil))
+	if st == nil {
+		return a
+	}
+	for _, s := range st.Steps {
+		if c, ok := s.(*ir.Copy); ok && len(c.Src) == 1 {
+			a.From, a.Path = source(c.From), c.Src[0].Text()
+		}
+	}
+	return a
+}
+
+func target(h Head, t *ir.Target) Target {
+	out := Target{Head: h, Files: []string{}, Tags: append([]string{}, t.Tags...), Platforms: []string{}, Push: t.Push}
+	seen := map[string]bool{}
+	for _, build := range t.Builds {
+		if build.Platform != nil {
+			out.Platforms = append(out.Platforms, platforms.FormatAll(*build.Platform))
+		}
+		if build.Image != nil {
+			out.Image = stageName(build.Image)
+		}
+		for _, o := range build.Outputs {
+			name := o.Path
+			if o.Dir {
+				name += "/"
+			}
+			if !seen[name] {
+				seen[name] = true
+				out.Files = append(out.Files, name)
+			}
+		}
+	}
+	return out
+}
+
+// stageName is how the language writes a stage: its address, or the image that a
+// target uses in place of one.
+func stageName(st *ir.Stage) string {
+	if !strings.HasPrefix(st.Addr, "stage.") && len(st.Steps) == 0 {
+		return root(st.Root)
+	}
+	return st.Addr
+}
+
+func root(r ir.Root) string {
+	switch r := r.(type) {
+	case ir.StageRoot:
+		return r.Stage.Addr
+	case ir.ImageRoot:
+		return fmt.Sprintf("image(%q)", r.Ref)
+	case ir.ScratchRoot:
+		return "scratch"
+	}
+	return ""
+}
+
+func source(s ir.Source) string {
+	switch s := s.(type) {
+	case ir.StageSource:
+		return s.Stage.Addr
+	case ir.ImageSource:
+		return fmt.Sprintf("image(%q)", s.Ref)
+	case ir.ContextSource:
+		return "context." + s.Context.Name
+	case ir.ScratchSource:
+		return "scratch"
+	}
+	return ""
+}
+
+func (b *lister) variable(n *lang.Variable) {
+	v := Variable{Head: b.head(n.Addr(), n), Name: n.Name, Type: "any", Required: n.Default == nil, Env: text(b.p, n.Env)}
+	if n.Type != nil {
+		v.Type = b.written(n.Type)
+	}
+	if n.Sensitive != nil {
+		s, _ := b.p.Evaluator().Expression(n.Sensitive.Expr)
+		v.Sensitive = !s.RawEquals(cty.False)
+	}
+	if n.Default != nil && !v.Sensitive {
+		v.DefaultText = b.written(n.Default)
+		d, diags := b.p.Evaluator().Expression(n.Default.Expr)
+		if !diags.HasErrors() {
+			v.Default = plainJSON(d)
+		}
+	}
+	b.l.Variables = append(b.l.Variables, v)
+}
+
+// written is an attribute's expression as the file has it.
+func (b *lister) written(a *lang.Attr) string {
+	r := a.Expr.Range()
+	src := b.p.Module.Files[r.Filename]
+	if r.End.Byte > len(src) {
+		return ""
+	}
+	return string(r.SliceBytes(src))
+}
+
+// plainJSON is a value as JSON; nil when it is sensitive, not known or holds
+// something to build with.
+func plainJSON(v cty.Value) json.RawMessage {
+	if v.ContainsMarked() || !v.IsWhollyKnown() {
+		return nil
+	}
+	builds := false
+	_ = cty.Walk(v, func(_ cty.Path, el cty.Value) (bool, error) {
+		builds = builds || el.Type() == eval.Type
+		return !builds, nil
+	})
+	if builds {
+		return nil
+	}
+	data, err := ctyjson.Marshal(v, v.Type())
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// signature is how a function of the module is called.
+func signature(n *lang.Function) string {
+	var params []string
+	if n.Params != nil {
+		list, _ := hcl.ExprList(n.Params.Expr)
+		for _, e := range list {
+			params = append(params, hcl.ExprAsKeyword(e))
+		}
+	}
+	if n.Variadic != nil {
+		params = append(params, hcl.ExprAsKeyword(n.Variadic.Expr)+"...")
+	}
+	return n.Name + "(" + strings.Join(params, ", ") + ")"
+}
+
+func (b *lister) builtins() {
+	for _, r := range eval.Rows() {
+		b.l.Functions = append(b.l.Functions, Function{Name: r.Name, Signature: r.Signature, Group: "build", Doc: r.Doc})
+	}
+	for _, f := range funcs.Table(funcs.Env{}) {
+		b.l.Functions = append(b.l.Functions, Function{Name: f.Name, Signature: f.Signature(), Group: f.Group, Doc: f.Doc, Example: f.Example, Result: f.Result})
+	}
+}
+
+// WriteText prints the list as tables, those of empty kinds left out.
+func (l *List) WriteText(w io.Writer) error {
+	t := &tables{w: w}
+	var rows [][]string
+	for _, g := range l.Groups {
+		rows = append(rows, []string{g.Address, g.Description, some(g.Targets)})
+	}
+	t.table("Groups", rows)
+	rows = nil
+	for _, x := range l.Targets {
+		rows = append(rows, []string{x.Address, x.Description, x.summary()})
+	}
+	t.table("Targets", rows)
+	rows = nil
+	for _, s := range l.Stages {
+		rows = append(rows, []string{s.Address, s.Description, prefixed("from ", s.From)})
+	}
+	t.table("Stages", rows)
+	rows = nil
+	for _, a := range l.Artifacts {
+		rows = append(rows, []string{a.Address, a.Description, strings.TrimSpace(a.Path + prefixed(" of ", a.From))})
+	}
+	t.table("Artifacts", rows)
+	rows = nil
+	for _, v := range l.Variables {
+		rows = append(rows, []string{v.Address, v.Description, oneLine(v.Type), v.value()})
+	}
+	t.table("Variables", rows)
+	t.table("Contexts", contextRows(l.Contexts))
+	t.table("Caches", inputRows(l.Caches))
+	t.table("Secrets", inputRows(l.Secrets))
+	t.table("SSH agents", inputRows(l.SSH))
+	rows = nil
+	for _, f := range l.Functions {
+		rows = append(rows, []string{f.Signature, f.Group, oneLine(f.Doc)})
+	}
+	t.table("Functions", rows)
+	return t.err
+}
+
+func contextRows(contexts []Context) (rows [][]string) {
+	for _, c := range contexts {
+		if c.Position.File != "" || c.Path != "." {
+			rows = append(rows, []string{c.Address, c.Path})
+		}
+	}
+	return rows
+}
+
+func inputRows(inputs []Input) (rows [][]string) {
+	for _, i := range inputs {
+		where := prefixed("from $", i.Env)
+		if i.File != "" {
+			where = "from " + i.File
+		}
+		rows = append(rows, []string{i.Address, "id " + i.ID, where})
+	}
+	return rows
+}
+
+// summary says in a few words what a target makes.
+func (t *Target) summary() string {
+	var parts []string
+	if t.Image != "" {
+		s := "image " + t.Image
+		if len(t.Tags) > 0 {
+			s += " as " + some(t.Tags)
+		}
+		if t.Push {
+			s += " (pushed)"
+		}
+		parts = append(parts, s)
+	}
+	if len(t.Files) > 0 {
+		parts = append(parts, "files "+some(t.Files))
+	}
+	if len(t.Platforms) > 0 {
+		parts = append(parts, "for "+strings.Join(t.Platforms, ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (v *Variable) value() string {
+	switch {
+	case v.Required:
+		return "required"
+	case v.Sensitive:
+		return "(sensitive)"
+	}
+	return "= " + oneLine(v.DefaultText)
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// some names the first of many.
+func some(names []string) string {
+	const most = 8
+	if len(names) > most+1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// maxCell is how much of a text a table shows.
+const maxCell = 60
+
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > maxCell {
+		return string(r[:maxCell-1]) + "…"
+	}
+	return s
+}
+
+// tables writes titled tables with an empty line between them.
+type tables struct {
+	w    io.Writer
+	some bool
+	err  error
+}
+
+// table writes rows of equal length; columns without any text are left out.
+func (t *tables) table(title string, rows [][]string) {
+	if len(rows) == 0 || t.err != nil {
+		return
+	}
+	used := make([]bool, len(rows[0]))
+	for _, r := range rows {
+		for i, c := range r {
+			used[i] = used[i] || c != ""
+		}
+	}
+	if t.some {
+		title = "\n" + title
+	}
+	t.some = true
+	if _, t.err = fmt.Fprintln(t.w, title+":"); t.err != nil {
+		return
+	}
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	for _, r := range rows {
+		var cells []string
+		for i, c := range r {
+			if used[i] {
+				cells = append(cells, c)
+			}
+		}
+		fmt.Fprintln(tw, "  "+strings.Join(cells, "\t"))
+	}
+	_ = tw.Flush() // a strings.Builder does not fail
+	for line := range strings.Lines(b.String()) {
+		if _, t.err = fmt.Fprintln(t.w, strings.TrimRight(line, " \n")); t.err != nil {
+			return
+		}
+	}
+}
