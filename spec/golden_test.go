@@ -153,8 +153,15 @@ func (c *golden) compile(t *testing.T) {
 	if c.emitted != nil {
 		c.got["Dockerfile"] = string(c.emitted.Dockerfile)
 		c.got["Dockerfile.dockerignore"] = string(c.emitted.IgnoreFile)
-		for i := 0; i+1 < len(c.emitted.Flags); i += 2 {
-			c.got["flags"] += c.emitted.Flags[i] + " " + c.emitted.Flags[i+1] + "\n"
+		for _, f := range c.emitted.Flags {
+			if strings.HasPrefix(f, "--") {
+				c.got["flags"] += "\n" + f
+			} else {
+				c.got["flags"] += " " + f
+			}
+		}
+		if c.got["flags"] != "" {
+			c.got["flags"] = c.got["flags"][1:] + "\n"
 		}
 	}
 	diags = append(diags, c.lower(t)...)
