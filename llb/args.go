@@ -12,9 +12,10 @@ import (
 
 // Build arguments that BuildKit knows.
 const (
-	argEpoch    = "SOURCE_DATE_EPOCH"
-	argHostname = "BUILDKIT_SANDBOX_HOSTNAME"
-	argCacheNS  = "BUILDKIT_CACHE_MOUNT_NS"
+	argEpoch     = "SOURCE_DATE_EPOCH"
+	argHostname  = "BUILDKIT_SANDBOX_HOSTNAME"
+	argCacheNS   = "BUILDKIT_CACHE_MOUNT_NS"
+	argGitAdvice = "BUILDKIT_GIT_ADVICE"
 )
 
 // notEnv are the build arguments that are no environment variables when they are

@@ -187,7 +187,7 @@ func (w *lowering) mount(m *ir.Mount) (bk.RunOption, bool) {
 func (w *lowering) mountSource(m *ir.Mount, target string) (bk.State, []bk.MountOption, bool) {
 	switch m.Kind {
 	case ir.MountTmpfs:
-		w.s.tmpfs = true
+		w.s.stray("/")
 		return bk.Scratch(), []bk.MountOption{bk.Tmpfs(bk.TmpfsSize(m.Size))}, true
 	case ir.MountCache:
 		return w.cache(m, target)

@@ -23,6 +23,7 @@ type copyWords struct {
 	src          []string
 	dest         string
 	chown, chmod string
+	checksum     string
 	mode         *bk.ChmodOpt
 }
 
@@ -47,18 +48,9 @@ func (w *lowering) copy(s *ir.Copy) {
 			action = action.Copy(st, src, c.dest, opts...)
 		}
 	}
-	if len(s.Src) > 0 {
-		st, ok := w.source(s.From, c.src)
-		if !ok {
-			return
-		}
-		for _, src := range c.src {
-			info, from, ok := w.copyInfo(s, &c, src)
-			if !ok {
-				return
-			}
-			add(st, from, info)
-		}
+	name := w.name(copyText(s, c))
+	if !w.copyPaths(s, c, name, add) {
+		return
 	}
 	for _, t := range s.Texts {
 		st, ok := w.text(t)
@@ -71,18 +63,19 @@ func (w *lowering) copy(s *ir.Copy) {
 		w.errorf(CodeEmpty, s.Range, "A copy of nothing", "The step has no sources.")
 		return
 	}
-	w.apply(s, c, action)
+	w.apply(s, c, name, action)
 	w.history(copyText(s, c)+" # buildkit", true)
 }
 
 func (w *lowering) copyWords(s *ir.Copy) (copyWords, bool) {
 	var c copyWords
-	var ok [4]bool
+	var ok [5]bool
 	c.src, ok[0] = w.words(s.Src)
 	c.dest, ok[1] = w.expand(s.Dest)
 	c.chown, ok[2] = w.expand(s.Chown)
 	c.chmod, ok[3] = w.expand(s.Chmod)
-	if ok != [4]bool{true, true, true, true} {
+	c.checksum, ok[4] = w.expand(s.Checksum)
+	if ok != [5]bool{true, true, true, true, true} {
 		return c, false
 	}
 	var err error
@@ -97,6 +90,46 @@ func (w *lowering) copyWords(s *ir.Copy) (copyWords, bool) {
 		}
 	}
 	return c, true
+}
+
+// copyPaths adds the paths and addresses of a copy.
+func (w *lowering) copyPaths(s *ir.Copy, c copyWords, name string, add func(bk.State, string, *bk.CopyInfo)) bool {
+	var local []string
+	for _, src := range c.src {
+		if !s.Add || !remote(src) {
+			local = append(local, src)
+		}
+	}
+	var st bk.State
+	if len(local) > 0 {
+		from, ok := s.From, false
+		if from == nil {
+			from = ir.ContextSource{Context: w.l.defaultContext()}
+		}
+		if st, ok = w.source(from, local); !ok {
+			return false
+		}
+	}
+	rem := remoteCopy{w: w, s: s, c: c, name: name, keepGit: s.KeepGitDir, checksum: c.checksum}
+	if !rem.check() {
+		return false
+	}
+	for _, src := range c.src {
+		if s.Add && remote(src) {
+			st, from, info, ok := rem.source(src)
+			if !ok {
+				return false
+			}
+			add(st, from, info)
+			continue
+		}
+		info, from, ok := w.copyInfo(s, &c, src)
+		if !ok {
+			return false
+		}
+		add(st, from, info)
+	}
+	return true
 }
 
 // chmod reads an octal mode or symbolic changes.
@@ -133,7 +166,7 @@ func (w *lowering) inWorkdir(p string) (string, error) {
 // copyInfo says how one path is copied, and from where within the source.
 func (w *lowering) copyInfo(s *ir.Copy, c *copyWords, src string) (*bk.CopyInfo, string, bool) {
 	if remote(src) {
-		w.errorf(CodeRemoteSource, s.Range, "A URL is not a path", "%s is no path of what is copied from. This version of hbuild copies files only; fetch it in a run step.", src)
+		w.errorf(CodeRemoteSource, s.Range, "An address is not a path", "%s is no path of what is copied from. Fetch it with http() or git().", src)
 		return nil, "", false
 	}
 	var include, required []string
@@ -169,7 +202,7 @@ func (w *lowering) copyInfo(s *ir.Copy, c *copyWords, src string) (*bk.CopyInfo,
 	return &bk.CopyInfo{
 		Mode: c.mode, FollowSymlinks: true, CopyDirContentsOnly: true,
 		IncludePatterns: include, RequiredPaths: required,
-		AttemptUnpack: s.Unpack != nil && *s.Unpack, CreateDestPath: true,
+		AttemptUnpack: s.Unpack != nil && *s.Unpack || s.Unpack == nil && s.Add, CreateDestPath: true,
 		AllowWildcard: true, AllowEmptyWildcard: true,
 	}, from, ok
 }
@@ -213,8 +246,7 @@ func (w *lowering) text(t ir.Text) (bk.State, bool) {
 }
 
 // apply adds a copy to the stage, as a layer of its own with link.
-func (w *lowering) apply(s *ir.Copy, c copyWords, action *bk.FileAction) {
-	name := w.name(copyText(s, c))
+func (w *lowering) apply(s *ir.Copy, c copyWords, name string, action *bk.FileAction) {
 	opts := []bk.ConstraintsOpt{bk.WithCustomName(name), w.l.location(s.Range)}
 	if w.b.NoCache || s.NoCache {
 		opts = append(opts, bk.IgnoreCache)
@@ -234,7 +266,7 @@ func (w *lowering) apply(s *ir.Copy, c copyWords, action *bk.FileAction) {
 // copyText is a copy as a Dockerfile would say it, for names and history.
 func copyText(s *ir.Copy, c copyWords) string {
 	text := "COPY"
-	if s.Unpack != nil && *s.Unpack {
+	if s.Add || s.Unpack != nil && *s.Unpack {
 		text = "ADD"
 	}
 	if s.Parents {

@@ -262,10 +262,8 @@ func (l *lowerer) result(b *build) *Result {
 		return nil
 	}
 	for ctx, paths := range s.reads {
-		if s.tmpfs {
-			paths = map[string]bool{"/": true}
-		}
 		b.scope.context(ctx).add(paths)
+		b.scope.context(ctx).add(s.strays)
 	}
 	img := cloneImage(s.image)
 	for _, kv := range b.Labels {

@@ -34,9 +34,9 @@ type stage struct {
 	// reads has the paths of the default context that the stage and all it is made
 	// from read, and other contexts without paths.
 	reads map[*ir.Context]map[string]bool
-	// tmpfs says that one of them has a tmpfs mount, which BuildKit takes for a
-	// mount of the main context when it narrows that.
-	tmpfs bool
+	// strays are paths by which BuildKit widens the main context although nobody
+	// reads it there: all of it for a tmpfs mount, the address of a repository.
+	strays map[string]bool
 }
 
 // argument is a declared build argument, for the history.
@@ -61,9 +61,19 @@ func (s *stage) read(c *ir.Context, paths []string) {
 	}
 }
 
+// stray notes a path that widens the main context if that is read at all.
+func (s *stage) stray(p string) {
+	if s.strays == nil {
+		s.strays = map[string]bool{}
+	}
+	s.strays[p] = true
+}
+
 // use notes what a stage that s reads itself reads.
 func (s *stage) use(other *stage) {
-	s.tmpfs = s.tmpfs || other.tmpfs
+	for p := range other.strays {
+		s.stray(p)
+	}
 	for c, paths := range other.reads {
 		s.read(c, sortedKeys(paths))
 	}

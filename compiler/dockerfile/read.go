@@ -246,26 +246,25 @@ func (r *Reader) copy(w *words, c *instructions.CopyCommand, meta ir.StepMeta) i
 	return s
 }
 
-// ErrRemoteAdd is the error for an ADD of a URL or a git repository, for which
-// the IR has no source.
-var ErrRemoteAdd = errors.New("ADD of a URL or git repository is not supported")
-
 func (r *Reader) add(w *words, c *instructions.AddCommand, meta ir.StepMeta) ir.Step {
-	if c.Checksum != "" || c.KeepGitDir != nil {
-		w.fail(ErrRemoteAdd)
+	s := &ir.Copy{
+		StepMeta: meta, Add: true, Link: c.Link, Exclude: c.ExcludePatterns, Chown: w.word(c.Chown), Chmod: w.word(c.Chmod),
+		Unpack: c.Unpack, KeepGitDir: c.KeepGitDir, Checksum: w.word(c.Checksum),
 	}
+	r.files(w, s, c.SourcesAndDest)
 	for _, src := range c.SourcePaths {
-		if strings.Contains(src, "://") || strings.HasPrefix(src, "git@") {
-			w.fail(ErrRemoteAdd)
+		if !remote(src) {
+			s.From = r.source(w, "", false)
 		}
 	}
-	unpack := c.Unpack == nil || *c.Unpack
-	s := &ir.Copy{StepMeta: meta, Link: c.Link, Exclude: c.ExcludePatterns, Chown: w.word(c.Chown), Chmod: w.word(c.Chmod), Unpack: &unpack}
-	r.files(w, s, c.SourcesAndDest)
-	if len(s.Src) > 0 {
-		s.From = r.source(w, "", false)
-	}
 	return s
+}
+
+// remote reports whether a source of an ADD is an address, as far as its text
+// says: a variable may still hold one.
+func remote(src string) bool {
+	return strings.HasPrefix(src, "http://") || strings.HasPrefix(src, "https://") || strings.HasPrefix(src, "git@") ||
+		strings.HasPrefix(src, "git://") || strings.HasPrefix(src, "ssh://")
 }
 
 func (r *Reader) run(w *words, c *instructions.RunCommand, node *parser.Node, meta ir.StepMeta) ir.Step {

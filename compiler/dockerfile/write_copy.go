@@ -55,7 +55,7 @@ func (w *writer) copy(s *ir.Copy) {
 
 // copyKeyword decides between COPY and ADD.
 func (w *writer) copyKeyword(s *ir.Copy) string {
-	if s.Unpack == nil {
+	if s.Unpack == nil && !s.Add {
 		return "COPY"
 	}
 	src, local := s.From.(ir.ContextSource)
@@ -63,11 +63,11 @@ func (w *writer) copyKeyword(s *ir.Copy) string {
 	switch {
 	case local:
 		return "ADD"
-	case !*s.Unpack:
+	case !s.Add && !*s.Unpack:
 		return "COPY" // which never unpacks
 	}
 	w.errorf(CodeUnpack, s.Range, "A Dockerfile unpacks archives of the main context only",
-		"ADD unpacks, and reads nothing but the main context, without parents. Copy from context.default, or unpack in a run step.")
+		"ADD unpacks, and reads nothing but the main context and addresses, without parents. Copy from context.default, or unpack in a run step.")
 	return ""
 }
 
@@ -99,8 +99,12 @@ func (w *writer) copyFlags(s *ir.Copy, keyword string) ([]string, bool) {
 	for _, x := range s.Exclude {
 		add("exclude", x)
 	}
-	if keyword == "ADD" && !*s.Unpack {
-		flags = append(flags, "--unpack=false")
+	add("checksum", string(s.Checksum))
+	if s.KeepGitDir != nil {
+		flags = append(flags, "--keep-git-dir="+strconv.FormatBool(*s.KeepGitDir))
+	}
+	if keyword == "ADD" && s.Unpack != nil && (s.Add || !*s.Unpack) {
+		flags = append(flags, "--unpack="+strconv.FormatBool(*s.Unpack))
 	}
 	return flags, ok
 }

@@ -225,7 +225,7 @@ func mountText(m *Mount) string {
 }
 
 func copyText(s *Copy) string {
-	text := "copy"
+	text := "copy" + flag(" add", s.Add)
 	if len(s.Src) > 0 {
 		text += " " + sourceText(s.From) + wordList(s.Src)
 	}
@@ -234,6 +234,10 @@ func copyText(s *Copy) string {
 	}
 	text += " to " + word(s.Dest) + optWord(" chown", s.Chown) + optWord(" chmod", s.Chmod) +
 		flag(" link", s.Link) + flag(" parents", s.Parents) + list(" exclude", s.Exclude)
+	text += optWord(" checksum", s.Checksum)
+	if s.KeepGitDir != nil {
+		text += fmt.Sprintf(" keep-git-dir=%v", *s.KeepGitDir)
+	}
 	if s.Unpack != nil {
 		text += fmt.Sprintf(" unpack=%v", *s.Unpack)
 	}

@@ -170,9 +170,10 @@ func (v *verifier) step(step Step) {
 	case *Run:
 		v.run(s)
 	case *Copy:
-		v.words(append(s.Src, s.Dest, s.Chown, s.Chmod)...)
+		v.words(append(s.Src, s.Dest, s.Chown, s.Chmod, s.Checksum)...)
 		v.require(len(s.Src) > 0 || len(s.Texts) > 0, "it copies nothing")
-		v.require(s.From != nil || len(s.Src) == 0, "paths of no source")
+		v.require(s.From != nil || len(s.Src) == 0 || s.Add, "paths of no source")
+		v.require(s.Add || s.Checksum == "" && s.KeepGitDir == nil, "options of an address")
 		for _, t := range s.Texts {
 			v.require(t.Name != "", "a text without a name")
 		}
