@@ -33,14 +33,28 @@ func (a *app) withModule(f *moduleFlags, fn func(p *program, args []string, word
 // completeAddresses completes what can be built, with descriptions.
 func (a *app) completeAddresses(f *moduleFlags) completer {
 	return a.withModule(f, func(p *program, args []string, word string) []string {
+		var heads []view.Head
+		l := view.NewList(p.Program, false)
+		for _, g := range l.Groups {
+			heads = append(heads, g.Head)
+		}
+		for _, t := range l.Targets {
+			heads = append(heads, t.Head)
+		}
+		for _, s := range l.Stages {
+			heads = append(heads, s.Head)
+		}
+		for _, x := range l.Artifacts {
+			heads = append(heads, x.Head)
+		}
 		given := map[string]bool{}
 		for _, arg := range args {
 			given[arg] = true
 		}
 		var out []string
-		for _, addr := range p.Addresses() {
-			if !given[addr] && strings.HasPrefix(addr, word) {
-				out = append(out, addr)
+		for _, h := range heads {
+			if !given[h.Address] && strings.HasPrefix(h.Address, word) {
+				out = append(out, describe(h.Address, h.Description))
 			}
 		}
 		return out

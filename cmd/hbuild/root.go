@@ -73,9 +73,12 @@ working directory. Everything but "build" and "engine" works without a daemon.`,
 		newExplainCmd(a),
 		newBuildCmd(a),
 		newEngineCmd(a),
+		newEmitCmd(a),
 		newVersionCmd(a),
 	)
 	asParent(root)
+	// What only has commands is never called with flags alone.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.InitDefaultHelpCmd()
 	return root
 }
@@ -182,7 +185,7 @@ func (a *app) shown(path string) string {
 		}
 		path = abs
 	}
-	if rel, err := filepath.Rel(a.startDir, path); err == nil {
+	if rel, err := filepath.Rel(a.startDir, path); err == nil && len(rel) <= len(path) {
 		return rel
 	}
 	return path
