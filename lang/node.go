@@ -297,7 +297,7 @@ type Target struct {
 	MatrixKey     *Attr `hb:"matrix_key" type:"string" doc:"The key of an instance; the values joined by - by default."`
 
 	Image           *Attr `hb:"image" type:"stage or image" doc:"What is exported as an image."`
-	Files           *Attr `hb:"files" type:"map of host paths" doc:"{ host path = artifact, stage or context directory }."`
+	Files           *Attr `hb:"files" type:"map of host paths" doc:"{ host path = artifact, stage or image }; a directory is merged into what is there."`
 	Tags            *Attr `hb:"tags" type:"list of strings" doc:"Names of the image."`
 	Platforms       *Attr `hb:"platforms" type:"list of strings" doc:"The platforms to build for; the engine's own by default."`
 	Labels          *Attr `hb:"labels" type:"map of strings" doc:"Labels added to the image."`
@@ -315,7 +315,7 @@ type Target struct {
 	BuildArgs       *Attr `hb:"build_args" type:"map of strings" doc:"BuildKit's predefined arguments, such as HTTP_PROXY and BUILDKIT_MULTI_PLATFORM."`
 	Hosts           *Attr `hb:"hosts" type:"map of strings" doc:"Entries of /etc/hosts for all steps."`
 	Ulimits         *Attr `hb:"ulimits" type:"map" doc:"Limits for all steps: a number, or { soft, hard }."`
-	ShmSize         *Attr `hb:"shm_size" type:"size" doc:"The size of /dev/shm: \"64m\"."`
+	ShmSize         *Attr `hb:"shm_size" type:"string" doc:"The size of /dev/shm: \"64m\"."`
 	Hostname        *Attr `hb:"hostname" type:"string" doc:"The host name that steps see."`
 	CgroupParent    *Attr `hb:"cgroup_parent" type:"string" doc:"The cgroup that steps run under."`
 	Network         *Attr `hb:"network" type:"string" doc:"The network of all steps: default, none or host."`
