@@ -483,6 +483,7 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 		w, fine := s.ev.quote(text, it)
 		c.Src = append(c.Src, w)
 		ok = ok && fine
+		s.ev.checkSource(from.src, w, it)
 	}
 	if len(items) == 0 && from.dir != "" {
 		w, fine := s.ev.quote(from.dir, s.ev.given("from", Null, at))

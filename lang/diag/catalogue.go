@@ -124,12 +124,12 @@ func (e Entry) render(title string, head func(string) string, code func(name, te
 	}{{"Wrong", e.Wrong}, {"Right", e.Right}} {
 		names := make([]string, 0, len(part.files))
 		for n := range part.files {
-			if n != "hbuild.hcl" {
+			if n != "hbuild.hcl" && e.Wrong[n] != e.Right[n] {
 				names = append(names, n)
 			}
 		}
 		slices.Sort(names)
-		if text, ok := part.files["hbuild.hcl"]; ok {
+		if text, ok := part.files["hbuild.hcl"]; ok && (part.title == "Wrong" || text != e.Wrong["hbuild.hcl"]) {
 			b.WriteString("\n" + head(part.title) + "\n\n" + code("hbuild.hcl", text) + "\n")
 		}
 		for _, n := range names {

@@ -113,5 +113,5 @@ const (
 	// Warnings.
 	UnusedArtifact Code = "HB7001"
 	UnusedStage    Code = "HB7002"
-	NumberAsString Code = "HB7003"
+	MissingSource  Code = "HB7003" // a copy of a file that the context does not have
 )
