@@ -81,7 +81,6 @@ A target's files are written into the module, whole or not at all.`,
 	fs.IntVarP(&o.parallel, "jobs", "j", 0, "solve at most `N` targets at once")
 	fs.BoolVar(&o.keepGoing, "keep-going", false, "after a failure build what does not depend on it")
 	fs.BoolVar(&o.atomic, "atomic", false, "export, push and write nothing unless every target builds")
-	cmd.MarkFlagsMutuallyExclusive("push", "no-push")
 	must(cmd.MarkFlagFilename("metadata-file"))
 	return cmd
 }
@@ -114,8 +113,8 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 		return view.WritePlan(a.stdout, g)
 	}
 	opt.Root = p.Root
-	if missing := build.MissingSecrets(g, opt); len(missing) > 0 {
-		return p.report(build.SecretDiagnostics(missing))
+	if err := p.report(build.Missing(g, opt)); err != nil {
+		return err
 	}
 	return a.buildGraph(ctx, p, g, o, opt)
 }
@@ -125,7 +124,13 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 	opt = build.Options{
 		Push: o.push, NoPush: o.noPush, Load: o.load, Outputs: o.outputs, NoCache: o.noCache, Pull: o.pull, Allow: o.allow,
 		Parallel: o.parallel, KeepGoing: o.keepGoing, Atomic: o.atomic, MetadataFile: o.metadata,
-		Progress: solve.Progress{Mode: o.progress, Out: a.stderr}, LookupEnv: os.LookupEnv, Stdout: a.stdout,
+		Progress: solve.Progress{Mode: o.progress, Out: a.stderr}, LookupEnv: os.LookupEnv,
+	}
+	if terminal(a.stdout) == nil {
+		opt.Stdout = a.stdout // an archive is nothing to look at
+	}
+	if o.push && o.noPush {
+		return opt, usagef("--push and --no-push exclude each other.")
 	}
 	for _, flag := range o.secrets {
 		s, err := solve.ParseSecret(flag)
@@ -173,7 +178,7 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 	if ctx.Err() != nil {
 		return err
 	}
-	return a.buildFailed(p, err)
+	return a.buildFailed(p, g, err)
 }
 
 // summaryTo is where the summary goes: standard error like the progress, unless
@@ -186,8 +191,8 @@ func (a *app) summaryTo(o *buildOptions) io.Writer {
 }
 
 // buildFailed shows why, and makes the exit code of it.
-func (a *app) buildFailed(p *program, err error) error {
-	diags := build.Failure(err)
+func (a *app) buildFailed(p *program, g *ir.Graph, err error) error {
+	diags := build.Failure(err, g)
 	if len(diags) == 0 || p.report(diags) == nil {
 		return err // there was no place to say it at
 	}

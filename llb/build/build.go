@@ -104,7 +104,7 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 		req.Jobs = append(req.Jobs, job)
 	}
 	res, err := solve.Run(ctx, c, req)
-	if l.diags.HasErrors() && ctx.Err() == nil {
+	if l.diags.HasErrors() && ctx.Err() == nil && !opt.KeepGoing {
 		return res, l.diags, l.failed()
 	}
 	return res, l.diags, err
@@ -152,7 +152,7 @@ func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Res
 			LocalName: localName, SharedContext: len(l.reqs) > 1,
 		})
 	})
-	if l.diags.HasErrors() {
+	if l.out[i] == nil || l.diags.HasErrors() && !l.opt.KeepGoing {
 		return nil, l.failed()
 	}
 	return l.out[i], nil
@@ -306,36 +306,18 @@ func agents(g *ir.Graph, opt Options) []solve.SSH {
 		given[s.ID] = true
 	}
 	for _, s := range g.SSH {
-		// The caller's agent is offered when there is one; whether a step needs it,
-		// the step says.
-		if !given[s.ID] && opt.LookupEnv != nil {
-			if _, ok := opt.LookupEnv("SSH_AUTH_SOCK"); ok {
-				out = append(out, solve.SSH{ID: s.ID, Required: s.Required})
-			}
+		if !given[s.ID] && opt.hasAgent() {
+			out = append(out, solve.SSH{ID: s.ID, Required: s.Required})
 		}
 	}
 	return out
 }
 
-// MissingSecrets are the required secrets that nothing gives a value.
-func MissingSecrets(g *ir.Graph, opt Options) (out []*ir.Secret) {
-	given := map[string]bool{}
-	for _, s := range secrets(g, opt) {
-		given[s.ID] = true
+// hasAgent says whether the caller's own ssh agent can be offered.
+func (o Options) hasAgent() bool {
+	if o.LookupEnv == nil {
+		return false
 	}
-	for _, s := range g.Secrets {
-		if s.Required && !given[s.ID] {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-// IsDiagnostics returns the diagnostics that an error carries, or nil.
-func IsDiagnostics(err error) hcl.Diagnostics {
-	var d *DiagnosticsError
-	if errors.As(err, &d) {
-		return d.Diags
-	}
-	return nil
+	socket, ok := o.LookupEnv("SSH_AUTH_SOCK")
+	return ok && socket != ""
 }

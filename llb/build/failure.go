@@ -6,42 +6,49 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/llb"
 	"github.com/hbuild/hbuild/llb/engine"
 	"github.com/hbuild/hbuild/llb/solve"
 )
 
-// Failure describes an error of [Run] as diagnostics, each at the line of the
-// build file that it belongs to. Jobs that were only skipped are left out.
-func Failure(err error) hcl.Diagnostics {
-	if d := IsDiagnostics(err); d != nil {
-		return d
-	}
+// Failure describes an error of [Run] on a graph as diagnostics, each at the line
+// of the build file that it belongs to. Jobs that were only skipped are left out,
+// and what several jobs report alike is said once.
+func Failure(err error, g *ir.Graph) hcl.Diagnostics {
 	var out hcl.Diagnostics
 	for _, e := range flatten(err) {
-		if !errors.Is(e, solve.ErrSkipped) && !errors.Is(e, context.Canceled) {
-			out = append(out, describe(e))
+		var lowering *DiagnosticsError
+		switch {
+		case errors.Is(e, solve.ErrSkipped), errors.Is(e, context.Canceled):
+		case errors.As(e, &lowering):
+			out = append(out, lowering.described()...)
+		default:
+			out = append(out, describe(e, g))
 		}
 	}
-	return out
+	return diag.Sort(out)
 }
 
-// flatten takes joined errors apart.
+// flatten takes joined errors apart, but not an error that wraps two: its text is
+// more than theirs.
 func flatten(err error) []error {
-	if j, ok := err.(interface{ Unwrap() []error }); ok && !isEngine(err) {
-		var out []error
-		for _, e := range j.Unwrap() {
-			out = append(out, flatten(e)...)
-		}
-		return out
-	}
 	if err == nil {
 		return nil
 	}
-	return []error{err}
+	j, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Join(j.Unwrap()...).Error() != err.Error() {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range j.Unwrap() {
+		out = append(out, flatten(e)...)
+	}
+	return out
 }
 
 func isEngine(err error) bool {
@@ -49,12 +56,27 @@ func isEngine(err error) bool {
 	return errors.As(err, &none)
 }
 
-func describe(err error) *hcl.Diagnostic {
+// described adds to the diagnostics of images what can be done.
+func (e *DiagnosticsError) described() hcl.Diagnostics {
+	var image *solve.ImageError
+	if e.Cause == nil || !errors.As(e.Cause, &image) {
+		return e.Diags
+	}
+	for _, d := range e.Diags {
+		if info, ok := d.Extra.(*diag.Info); ok && info.Code == llb.CodeImage && info.Help == "" {
+			info.Help = imageHelp(e.Cause, image.Ref)
+		}
+	}
+	return e.Diags
+}
+
+func describe(err error, g *ir.Graph) *hcl.Diagnostic {
 	var (
 		step  *solve.StepError
 		image *solve.ImageError
 		reg   *solve.RegistryError
 		ent   *solve.EntitlementError
+		call  *solve.CallError
 	)
 	at := hcl.Range{}
 	if src := solve.SourceOf(err); src != nil {
@@ -64,27 +86,76 @@ func describe(err error) *hcl.Diagnostic {
 	case errors.As(err, &step):
 		return stepFailed(step, at)
 	case errors.As(err, &image):
-		code, help := ImageNotFound, "Check the name and the tag, and that the engine can reach the registry."
+		code := ImageNotFound
 		if errors.Is(err, solve.ErrRegistry) {
-			code, help = RegistryRefused, "The registry could not be reached or refused. `docker login` gives credentials; an engine may have mirrors."
+			code = RegistryRefused
 		}
-		return diag.Error(code, at, upperFirst(image.Error()), help)
+		return diag.Error(code, at, "The image cannot be used", sentence(image.Error()), diag.WithHelp("%s", imageHelp(err, image.Ref)))
 	case errors.As(err, &reg):
-		return diag.Error(RegistryRefused, at, "A registry refused", upperFirst(reg.Error())+".")
+		return pushFailed(reg, rangeOf(g, reg.Target))
 	case errors.As(err, &ent):
 		help := fmt.Sprintf("Allow it for this call with --allow %s.", ent.Entitlement)
 		if ent.Daemon {
 			help = fmt.Sprintf("The engine itself must be started with --allow-insecure-entitlement %s.", ent.Entitlement)
 		}
 		return diag.Error(NotAllowed, at, fmt.Sprintf("A step needs %s", ent.Entitlement), help)
+	case errors.Is(err, solve.ErrLost):
+		return diag.Error(EngineError, at, "The engine went away", sentence(solve.Reason(err))+" Nothing of this build was written. \"hbuild engine status\" shows whether it is back.")
 	case errors.Is(err, solve.ErrEngine) || isEngine(err):
-		return diag.Error(EngineError, at, "The engine cannot be reached", upperFirst(err.Error()))
-	case errors.Is(err, solve.ErrRegistry):
-		return diag.Error(RegistryRefused, at, "A registry refused", upperFirst(err.Error()))
+		return diag.Error(EngineError, at, "The engine cannot be reached", sentence(solve.Reason(err)))
+	case errors.As(err, &call):
+		return diag.Error(diag.BadFlag, rangeOf(g, call.Target), "The call cannot be carried out", sentence(solve.Reason(call)))
 	case errors.Is(err, solve.ErrRequest):
-		return diag.Error(diag.BadFlag, at, "The call cannot be carried out", upperFirst(err.Error()))
+		return diag.Error(diag.BadFlag, at, "The call cannot be carried out", sentence(solve.Reason(err)))
+	case errors.Is(err, solve.ErrNoLoader):
+		return diag.Error(diag.BadFlag, at, "Nothing to load the image into", sentence(solve.Reason(err)))
 	}
-	return diag.Error(BuildFailed, at, "The build failed", upperFirst(err.Error()))
+	return diag.Error(BuildFailed, at, "The build failed", sentence(solve.Reason(err)))
+}
+
+// rangeOf is where a target is written; nowhere for the call as a whole.
+func rangeOf(g *ir.Graph, addr string) hcl.Range {
+	for _, t := range g.Targets {
+		if t.Addr == addr {
+			return t.Range
+		}
+	}
+	return hcl.Range{}
+}
+
+// pushFailed says which registry did not take an image, and what can be done.
+func pushFailed(e *solve.RegistryError, at hcl.Range) *hcl.Diagnostic {
+	what := "what was built"
+	if e.Ref != "" {
+		what = e.Ref
+	}
+	summary := fmt.Sprintf("The registry did not take %s", what)
+	if solve.NoAnswer(e.Err) {
+		summary = fmt.Sprintf("The registry of %s cannot be reached", what)
+	}
+	return diag.Error(RegistryRefused, at, summary, sentence(solve.Reason(e.Err)), diag.WithHelp("%s", registryHelp(e.Err, e.Ref)))
+}
+
+func imageHelp(err error, ref string) string {
+	if errors.Is(err, solve.ErrRegistry) {
+		return registryHelp(err, ref)
+	}
+	return "Check the name, the tag and the platform."
+}
+
+// registryHelp is what helps where a registry did not do what it was asked to.
+func registryHelp(err error, ref string) string {
+	host := "its registry"
+	if named, parseErr := reference.ParseNormalizedNamed(ref); parseErr == nil {
+		host = reference.Domain(named)
+	}
+	switch {
+	case solve.Unauthorized(err):
+		return fmt.Sprintf("If the name is right, `docker login %s` gives hbuild credentials.", host)
+	case solve.NoAnswer(err):
+		return fmt.Sprintf("The engine, not this machine, must reach %s; a private engine's mirrors are in HBUILD_ENGINE_MIRRORS.", host)
+	}
+	return fmt.Sprintf("That is what %s answered; trying again later may help.", host)
 }
 
 // stepFailed shows a step that failed: what ran where, how it ended, and the end
@@ -131,9 +202,24 @@ func upperFirst(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// sentence makes an error's text one; a name at its beginning stays as it is.
+func sentence(s string) string {
+	if first, _, _ := strings.Cut(s, " "); !strings.ContainsAny(first, "./:@") {
+		s = upperFirst(s)
+	}
+	if s != "" && !strings.ContainsAny(s[len(s)-1:], ".?!\n") {
+		s += "."
+	}
+	return s
+}
+
 // Unreachable reports whether an error means that the engine or a registry could
-// not be reached, which has an exit code of its own.
+// not be reached, which has an exit code of its own. An engine that went away in
+// the middle had been reached: that build failed.
 func Unreachable(err error) bool {
+	if errors.Is(err, solve.ErrLost) {
+		return false
+	}
 	return errors.Is(err, solve.ErrEngine) || errors.Is(err, solve.ErrRegistry) || isEngine(err)
 }
 
@@ -141,13 +227,4 @@ func Unreachable(err error) bool {
 func Misconfigured(err error) bool {
 	var d *DiagnosticsError
 	return errors.As(err, &d) && d.Cause == nil
-}
-
-// SecretDiagnostics reports required secrets without a value.
-func SecretDiagnostics(missing []*ir.Secret) (out hcl.Diagnostics) {
-	for _, s := range missing {
-		out = append(out, diag.Error(MissingSecret, s.Range, fmt.Sprintf("The secret %q has no value", s.ID),
-			fmt.Sprintf("Give it one with --secret id=%s,src=FILE or --secret id=%s,env=NAME, or set env or file in its block; required = false makes it optional.", s.ID, s.ID)))
-	}
-	return out
 }

@@ -27,6 +27,9 @@ var (
 	ErrRequest = errors.New("bad request")
 	// ErrEngine marks an engine that could not be reached or went away.
 	ErrEngine = errors.New("the engine could not be reached")
+	// ErrLost marks an engine that went away in the middle of a build; it is an
+	// [ErrEngine] too.
+	ErrLost = fmt.Errorf("%w any more", ErrEngine)
 	// ErrRegistry marks a registry that could not be reached or refused.
 	ErrRegistry = errors.New("registry")
 	// ErrSkipped is the error of a job that was not finished because another
@@ -119,13 +122,23 @@ type RegistryError struct {
 
 func (e *RegistryError) Error() string {
 	if e.Ref != "" {
-		return fmt.Sprintf("%s: push %s: %s", e.Target, e.Ref, plain(e.Err))
+		return fmt.Sprintf("%s: push %s: %s", e.Target, e.Ref, Reason(e.Err))
 	}
 	return fmt.Sprintf("%s: %s", e.Target, plain(e.Err))
 }
 
 func (e *RegistryError) Unwrap() error        { return e.Err }
 func (e *RegistryError) Is(target error) bool { return target == ErrRegistry }
+
+// CallError is a job that cannot be built as the call asks; it is an [ErrRequest].
+type CallError struct {
+	Target string
+	Err    error
+}
+
+func (e *CallError) Error() string        { return e.Target + ": " + e.Err.Error() }
+func (e *CallError) Unwrap() error        { return e.Err }
+func (e *CallError) Is(target error) bool { return target == ErrRequest }
 
 // EntitlementError is a step that needs what was not allowed.
 type EntitlementError struct {
@@ -183,6 +196,8 @@ var (
 	stepCount       = regexp.MustCompile(` +\d+/\d+$`)
 	wrappers        = regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |failed to solve: |failed to run Build function: |failed to receive status: )+`)
 	lostText        = regexp.MustCompile(`error reading from server|transport is closing|connection error: desc =|no active session for`)
+	deniedText      = regexp.MustCompile(`(?i)authorization failed|failed to authorize|insufficient_scope|unauthorized|forbidden|denied`)
+	noAnswerText    = regexp.MustCompile(`(?i)dial tcp|connection refused|connection reset|no such host|i/o timeout|server misbehaving`)
 	faultText       = regexp.MustCompile(`(?i)unexpected status|authorization failed|failed to authorize|insufficient_scope|unauthorized|forbidden|denied|dial tcp|connection refused|connection reset|no such host|i/o timeout|x509|tls:|http: server gave HTTP response|too many requests|server misbehaving|unexpected EOF|: EOF|bad gateway|service unavailable|internal server error`)
 )
 
@@ -194,7 +209,27 @@ func plain(err error) string {
 	return wrappers.ReplaceAllString(err.Error(), "")
 }
 
+// Reason is an error's text without what its type says already: the layers that
+// carried it here, and which kind of failure it is.
+func Reason(err error) string {
+	text := plain(err)
+	if rest, ok := strings.CutPrefix(text, ErrRequest.Error()+": "); ok {
+		return rest
+	}
+	if at := pushText.FindStringIndex(text); at != nil {
+		return strings.TrimPrefix(text[at[1]:], ": ")
+	}
+	return text
+}
+
 func registryFault(err error) bool { return err != nil && faultText.MatchString(err.Error()) }
+
+// Unauthorized reports whether a registry wants other credentials, or any.
+func Unauthorized(err error) bool { return err != nil && deniedText.MatchString(err.Error()) }
+
+// NoAnswer reports whether a registry did not answer, as opposed to one that
+// refused.
+func NoAnswer(err error) bool { return err != nil && noAnswerText.MatchString(err.Error()) }
 
 // explain turns what the daemon said about a job into a typed error.
 func (r *runner) explain(j *job, err error) error {
@@ -383,10 +418,10 @@ func engineGone(c *client.Client, err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	if _, gone := c.Info(ctx); gone != nil && grpcerrors.Code(gone) != codes.Unimplemented {
-		return fmt.Errorf("%w: %s", ErrEngine, plain(gone))
+		return fmt.Errorf("%w: %s", ErrLost, plain(gone))
 	}
 	if lostText.MatchString(err.Error()) {
-		return fmt.Errorf("%w: the connection was lost", ErrEngine)
+		return fmt.Errorf("%w: the connection was lost", ErrLost)
 	}
 	return nil
 }

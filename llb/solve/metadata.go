@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -43,6 +46,21 @@ func (r *Result) Metadata() Metadata {
 	return m
 }
 
+// checkMetadataFile refuses, before anything is built, a file that cannot be
+// written after it.
+func checkMetadataFile(dest string) error {
+	if dest == "" {
+		return nil
+	}
+	if fi, err := os.Stat(filepath.Dir(dest)); err != nil || !fi.IsDir() {
+		return fmt.Errorf("%w: metadata file %s: there is no directory %s", ErrRequest, dest, filepath.Dir(dest))
+	}
+	if fi, err := os.Stat(dest); err == nil && fi.IsDir() {
+		return fmt.Errorf("%w: metadata file %s: it is a directory", ErrRequest, dest)
+	}
+	return nil
+}
+
 func (r *Result) writeMetadata(dest string) error {
 	data, err := json.MarshalIndent(r.Metadata(), "", "  ")
 	if err != nil {
@@ -54,17 +72,32 @@ func (r *Result) writeMetadata(dest string) error {
 	return nil
 }
 
-// Summary prints what was made and where it is, a line or two a job.
+// Summary prints what was made and where it is, a line or two a job, and the sum
+// of several.
 func (r *Result) Summary(w io.Writer) {
+	done := 0
 	for _, j := range r.Jobs {
 		if j.Err == nil {
 			j.summary(w)
+			done++
 		}
+	}
+	if done > 1 {
+		fmt.Fprintf(w, "%d targets in %s: %s\n", done, r.Duration.Round(10*time.Millisecond), steps(r.StepsRun, r.StepsCached))
 	}
 }
 
+// steps says how much work there was.
+func steps(run, cached int) string {
+	unit := "steps"
+	if run == 1 {
+		unit = "step"
+	}
+	return fmt.Sprintf("%d %s run, %d cached", run, unit, cached)
+}
+
 func (j *JobResult) summary(w io.Writer) {
-	steps := fmt.Sprintf("%d steps run, %d cached", j.StepsRun, j.StepsCached)
+	steps := steps(j.StepsRun, j.StepsCached)
 	if j.Digest == "" && len(j.Files) == 0 {
 		fmt.Fprintf(w, "%s: done (%s)\n", j.Addr, steps)
 		return

@@ -170,6 +170,9 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err := checkAllow(r.req.Allow); err != nil {
 		return err
 	}
+	if err := checkMetadataFile(r.req.MetadataFile); err != nil {
+		return err
+	}
 	if err := r.inspect(ctx); err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (r *runner) prepare(ctx context.Context) error {
 	for i := range r.req.Jobs {
 		j, err := r.plan(r.req.Jobs[i])
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrRequest, r.req.Jobs[i].Addr, err)
+			return &CallError{Target: r.req.Jobs[i].Addr, Err: err}
 		}
 		r.jobs = append(r.jobs, j)
 		r.byAddr[j.Addr] = j
