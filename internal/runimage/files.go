@@ -20,7 +20,7 @@ const (
 
 // File is a file of an image.
 type File struct {
-	Path string // absolute
+	Path string // absolute in the image
 	Type string // [Regular], [Dir], [Symlink] or [Other]
 	Mode uint32 // permissions with setuid, setgid and sticky: 0o7777 at most
 	UID  int
@@ -78,6 +78,9 @@ func (i *Image) host(p string) (string, error) {
 	host, err := continuity.RootPath(i.root(), dir)
 	return filepath.Join(host, base), err
 }
+
+// Describe describes a file of this machine; its Path is the one given.
+func Describe(path string) (File, error) { return describe(path, path) }
 
 func describe(host, p string) (File, error) {
 	var st syscall.Stat_t

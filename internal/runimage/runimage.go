@@ -172,6 +172,9 @@ func (i *Image) unpack(ctx context.Context) error {
 	return nil
 }
 
+// RawConfig is the configuration's blob.
+func (i *Image) RawConfig() ([]byte, error) { return i.image.RawConfigFile() }
+
 // Blobs calls visit with all that the image consists of, uncompressed: its manifest, its configuration
 // and the tar stream of each layer.
 func (i *Image) Blobs(visit func(name string, r io.Reader) error) error {
