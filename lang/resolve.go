@@ -119,6 +119,8 @@ func (r *resolver) attrs(n Node) {
 		case a == d.Enabled:
 			r.decide(a, r.scope)
 		case d.Kind == KindVariable && a.Name == "type":
+		case evaluatedOnce[d.Kind]:
+			r.decide(a, r.scope)
 		default:
 			r.expr(a.Expr)
 		}
@@ -154,8 +156,13 @@ func (r *resolver) condition(attrs ...*Attr) {
 	}
 }
 
-// targetDecisions are the attributes of a target that hold for all platforms.
-var targetDecisions = map[string]bool{"tags": true, "platforms": true, "requires": true, "push": true, "matrix": true, "matrix_exclude": true, "matrix_key": true}
+// evaluatedOnce are the kinds of blocks that have one value for all platforms: the
+// caller gives it, or is asked for it, once.
+var evaluatedOnce = map[Kind]bool{KindVariable: true, KindContext: true, KindSecret: true, KindSSH: true, KindGroup: true}
+
+// perPlatform are the attributes of a target that each platform has a value of its
+// own for; defaults may hold such.
+var perPlatform = map[string]bool{"image": true, "files": true, "defaults": true}
 
 func (r *resolver) target(t *Target) {
 	if t.Matrix != nil {
@@ -166,10 +173,10 @@ func (r *resolver) target(t *Target) {
 		switch {
 		case a == t.ForEach || a == t.Matrix:
 			r.decide(a, scope{})
-		case a == t.Enabled || targetDecisions[a.Name]:
-			r.decide(a, full)
-		default:
+		case perPlatform[a.Name]:
 			r.expr(a.Expr)
+		default:
+			r.decide(a, full)
 		}
 	})
 	for _, p := range t.Preconditions {
@@ -757,7 +764,7 @@ func (r *resolver) checkDecisions() {
 		}
 		if culprit != "" {
 			r.diags = append(r.diags, diag.Error(diag.PlatformDecides, dec.attr.Expr.Range(), fmt.Sprintf("%s may not depend on the target platform", dec.attr.Name),
-				fmt.Sprintf("It uses %s, but holds for all platforms of the target.", culprit)))
+				fmt.Sprintf("It uses %s, but has one value for all platforms.", culprit)))
 		}
 	}
 }
