@@ -271,6 +271,26 @@ func (m *module) emit(addr string) (string, hcl.Diagnostics) {
 // TestLanguage runs the code blocks of the specification.
 func TestLanguage(t *testing.T) { runDocument(t, "language.md") }
 
+// TestReadme runs those that a newcomer reads first.
+func TestReadme(t *testing.T) { runDocument(t, "../README.md") }
+
+// TestLinks looks for what the documents point at.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	for _, name := range []string{"language.md", "lowering.md", "../README.md", "../CONTRIBUTING.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s points at %s: %v", name, m[1], err)
+			}
+		}
+	}
+}
+
 func runDocument(t *testing.T, name string) {
 	d := readDocument(t, name)
 	var m *module
