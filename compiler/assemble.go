@@ -10,9 +10,9 @@ import (
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
-// assemble collects what targets reach into one graph.
-func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
-	g := &ir.Graph{Files: files, Targets: targets}
+// assemble collects what targets reach into one graph, and the main context.
+func assemble(files map[string][]byte, targets []*ir.Target, main *ir.Context) *ir.Graph {
+	g := &ir.Graph{Files: files, Targets: targets, Main: main}
 	var roots []*ir.Stage
 	for _, t := range targets {
 		for _, b := range t.Builds {

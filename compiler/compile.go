@@ -66,11 +66,12 @@ func (p *Program) Graph(addrs []string, platforms []ocispecs.Platform) (*ir.Grap
 	targets, diags := p.selectTargets(addrs, platforms)
 	p.diags = append(p.diags, diags...)
 	p.diags = append(p.diags, conflicts(targets)...)
+	main := p.ev.DefaultContext()
 	all := p.Diagnostics()
 	if all.HasErrors() {
 		return nil, all
 	}
-	return assemble(p.Module.Files, targets), all
+	return assemble(p.Module.Files, targets, main), all
 }
 
 // Evaluator gives views and commands access to values.

@@ -51,8 +51,8 @@ func readTrigger(r *dockerfile.Reader, text string) ([]ir.Step, error) {
 	return r.Steps(res.AST.Children[0])
 }
 
-// defaultContext is the main context, which a base image's trigger may read
-// although no stage does.
+// defaultContext is the main context, which a base's trigger may read although no
+// stage does.
 func (l *lowerer) defaultContext() *ir.Context {
 	for _, c := range l.graph.Contexts {
 		if c.Name == "default" {
@@ -60,7 +60,9 @@ func (l *lowerer) defaultContext() *ir.Context {
 		}
 	}
 	if l.implied == nil {
-		l.implied = &ir.Context{Name: "default"}
+		if l.implied = l.graph.Main; l.implied == nil {
+			l.implied = &ir.Context{Name: "default"}
+		}
 	}
 	return l.implied
 }

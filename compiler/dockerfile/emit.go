@@ -231,6 +231,7 @@ func (e *emitter) nameContexts() {
 			}
 		}
 	}
+	e.main = e.graph.Main // when nothing else reads it, a base's triggers may
 	sort.Slice(used, func(i, j int) bool { return used[i].Name < used[j].Name })
 	for _, c := range used {
 		if c.Name == "default" {

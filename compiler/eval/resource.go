@@ -24,6 +24,15 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(fsys, name)
 }
 
+// DefaultContext is the module's main context, declared or not; nil when it is
+// declared and disabled.
+func (ev *Evaluator) DefaultContext() *ir.Context {
+	if all := ev.instances(ev.mod.Lookup(lang.KindContext, "default")).list; len(all) > 0 {
+		return ev.localContext(all[0])
+	}
+	return nil
+}
+
 // localContext evaluates a context; nil when it has errors.
 func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 	if c, ok := inst.memo.(*ir.Context); ok {

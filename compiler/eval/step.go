@@ -414,7 +414,7 @@ type copySource struct {
 
 func (s *stepper) copyFrom(n *lang.Copy) (copySource, bool) {
 	if n.From == nil {
-		c := s.ev.localContext(s.ev.instances(s.ev.mod.Lookup(lang.KindContext, "default")).list[0])
+		c := s.ev.DefaultContext()
 		return copySource{src: ir.ContextSource{Context: c}}, c != nil
 	}
 	it := s.ev.item(n.From, s.sc)

@@ -25,6 +25,9 @@ type Graph struct {
 	Stages []*Stage
 	// Contexts are all that Stages read, "default" first, then by name.
 	Contexts []*Context
+	// Main is the default context, whether Stages read it or not: the build
+	// triggers of a base may. nil is the root directory as it is.
+	Main *Context
 	// Secrets and SSH are all that Stages mount, by ID.
 	Secrets []*Secret
 	SSH     []*SSH

@@ -67,6 +67,9 @@ type DiagnosticsError struct {
 func (e *DiagnosticsError) Error() string { return e.Diags.Error() }
 func (e *DiagnosticsError) Unwrap() error { return e.Cause }
 
+// Diagnostics tells the solver that there is nothing to explain.
+func (e *DiagnosticsError) Diagnostics() hcl.Diagnostics { return e.Diags }
+
 // resolver asks the engine for images and remembers what went wrong, for a
 // diagnostic has words for the user and no error for the exit code.
 type resolver struct {
@@ -254,7 +257,11 @@ func localName(c *ir.Context) string {
 
 func contexts(g *ir.Graph, root string) map[string]solve.Context {
 	out := map[string]solve.Context{}
-	for _, c := range g.Contexts {
+	all := g.Contexts
+	if g.Main != nil {
+		all = append([]*ir.Context{g.Main}, all...)
+	}
+	for _, c := range all {
 		dir := filepath.FromSlash(c.Path)
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(root, dir)
