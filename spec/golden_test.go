@@ -35,6 +35,7 @@ import (
 //	platform: a --platform
 //	var:      NAME=VALUE
 //	set:      ADDR.ATTR=VALUE
+//	files:    names of files, apart by commas, that are there and empty
 //	lowered:  why the digest rule does not hold; the definitions must then differ
 //
 // Its files are the module's, and these results, each left out when empty:
@@ -87,7 +88,7 @@ func readGolden(file string) (*golden, error) {
 	}
 	c := &golden{in: in, info: options{}, fsys: fstest.MapFS{}, want: map[string]string{}, got: map[string]string{}}
 	for _, line := range strings.Split(string(in.Comment), "\n") {
-		if k, v, ok := strings.Cut(line, ": "); ok && slices.Contains([]string{"address", "platform", "var", "set", "lowered"}, k) {
+		if k, v, ok := strings.Cut(line, ": "); ok && slices.Contains([]string{"address", "platform", "var", "set", "files", "lowered"}, k) {
 			c.info[k] = append(c.info[k], strings.TrimSpace(v))
 		}
 	}
@@ -96,6 +97,11 @@ func readGolden(file string) (*golden, error) {
 			c.want[f.Name] = string(f.Data)
 		} else {
 			c.fsys[f.Name] = &fstest.MapFile{Data: f.Data}
+		}
+	}
+	for _, names := range c.info["files"] {
+		for _, name := range strings.Split(names, ",") {
+			c.fsys[strings.TrimSpace(name)] = &fstest.MapFile{}
 		}
 	}
 	return c, nil

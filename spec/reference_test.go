@@ -3,6 +3,8 @@ package spec
 import (
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -71,5 +73,24 @@ func TestCodesAreDocumented(t *testing.T) {
 				t.Errorf("%s (%s) has no title; add lang/diag/catalogue/%s.txt", c, file, c)
 			}
 		}
+	}
+}
+
+// TestExitCodes holds the reference against the constants of the command.
+func TestExitCodes(t *testing.T) {
+	src, err := os.ReadFile("../cmd/hbuild/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^\texit[A-Z]\w+ += (\d+)`).FindAllStringSubmatch(string(src), -1) {
+		got = append(got, m[1])
+	}
+	var want []string
+	for _, c := range reference.ExitCodes {
+		want = append(want, strconv.Itoa(c.Code))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("cmd/hbuild ends with %v, the reference says %v", got, want)
 	}
 }

@@ -36,6 +36,7 @@ var update = flag.Bool("update", false, "write expected results anew")
 //	```hcl more                 one more file of the module before it
 //	```hcl with=PRELUDE         with the files of <!-- prelude PRELUDE … -->
 //	```hcl in=stage             the body of a block; see wrappers
+//	```hcl files=a.txt,src/b    with these files, empty, beside it
 //	```hcl error=HB2004,HB3001  exactly these errors, in this order
 //	```hcl warning=HB7001       exactly these warnings
 //	```hcl var=NAME=VALUE set=ADDR.ATTR=VALUE addr=ADDR
@@ -112,8 +113,6 @@ type module struct {
 	line  int
 	info  options
 	files map[string]string
-	// offsets are the lines that a wrapper puts above the text.
-	prog *compiler.Program
 }
 
 // options are the words of an info string.
@@ -156,7 +155,7 @@ var wrappers = map[string]string{
 }
 
 func (d *document) module(b *block) (*module, error) {
-	info, err := parseInfo(b.info, "file", "more", "with", "in", "error", "warning", "var", "set", "addr")
+	info, err := parseInfo(b.info, "file", "files", "more", "with", "in", "error", "warning", "var", "set", "addr")
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +182,9 @@ func (m *module) add(b *block, info options) error {
 		text = fmt.Sprintf(w, text)
 	}
 	m.files[info.one("file", "hbuild.hcl")] = text
+	for _, name := range info.list("files") {
+		m.files[name] = ""
+	}
 	return nil
 }
 
@@ -322,7 +324,7 @@ func runDocument(t *testing.T, name string) {
 // runHCL adds a block to the module or begins a new one. The module is checked
 // when its last block is there.
 func (d *document) runHCL(t *testing.T, b *block, m *module, i int) *module {
-	info, err := parseInfo(b.info, "file", "more", "with", "in", "error", "warning", "var", "set", "addr")
+	info, err := parseInfo(b.info, "file", "files", "more", "with", "in", "error", "warning", "var", "set", "addr")
 	if err != nil {
 		t.Fatalf("%s:%d: %v", d.name, b.line, err)
 	}

@@ -57,7 +57,7 @@ func Markdown() string {
 	w.line("")
 	w.line("- [Blocks](#blocks) · [Steps](#steps) · [Nested blocks](#nested-blocks)")
 	w.line("- [Functions that make build values](#functions-that-make-build-values) · [Functions](#functions)")
-	w.line("- [Error codes](#error-codes)")
+	w.line("- [Error codes](#error-codes) · [Exit codes](#exit-codes)")
 	w.section("Blocks", blocks)
 	w.line("### `locals`")
 	w.line("")
@@ -69,6 +69,7 @@ func Markdown() string {
 	w.buildFunctions()
 	w.functions()
 	w.codes()
+	w.exitCodes()
 	return w.b.String()
 }
 
@@ -248,4 +249,30 @@ func upperFirst(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// ExitCodes are what a process of hbuild ends with; a test holds them against
+// cmd/hbuild, which cannot be imported.
+var ExitCodes = []struct {
+	Code int
+	Doc  string
+}{
+	{0, "Done."},
+	{1, "The build failed."},
+	{2, "The configuration or the command line is wrong."},
+	{3, "Something is out of date: fmt --check, emit --check."},
+	{4, "The engine or a registry could not be reached."},
+	{130, "Interrupted."},
+	{143, "Terminated."},
+}
+
+func (w *writer) exitCodes() {
+	w.line("")
+	w.line("## Exit codes")
+	w.line("")
+	w.line("| Code | |")
+	w.line("|---|---|")
+	for _, c := range ExitCodes {
+		w.line("| %d | %s |", c.Code, c.Doc)
+	}
 }
