@@ -242,9 +242,27 @@ func (m *Module) addDefaultContext() {
 	m.byKey[declKey{KindContext, "default"}] = c
 }
 
+// Directive begins a comment line that speaks to hbuild: `# hbuild: allow HB7001`.
+const Directive = "hbuild:"
+
 // CommentAbove returns the comment lines that stand directly above a range,
-// without their markers; nil when there are none.
+// without their markers and without directives; nil when there are none.
 func (m *Module) CommentAbove(r hcl.Range) []string {
+	lines := m.LinesAbove(r)
+	kept := lines[:0]
+	for _, l := range lines {
+		if !strings.HasPrefix(l, Directive) {
+			kept = append(kept, l)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+// LinesAbove is [Module.CommentAbove] with directives.
+func (m *Module) LinesAbove(r hcl.Range) []string {
 	data := m.Files[r.Filename]
 	if r.Start.Byte > len(data) {
 		return nil

@@ -182,3 +182,20 @@ func render(b *strings.Builder, v cty.Value, indent string) {
 		b.WriteString(indent + "]")
 	}
 }
+
+// Stages returns every stage that was evaluated, all variants of each, in source
+// order.
+func (ev *Evaluator) Stages() []*ir.Stage {
+	var out []*ir.Stage
+	for _, n := range ev.mod.Decls {
+		if _, ok := n.(*lang.Stage); !ok {
+			continue
+		}
+		for _, i := range ev.instances(n).list {
+			for _, key := range sortedKeys(i.stages) {
+				out = append(out, i.stages[key])
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package lint_test
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/compiler/lint"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// warnings lints one file and returns "line code" of each warning, and "line
+// code!" of each that a directive made an error.
+func warnings(t *testing.T, files map[string]string, caller lint.Levels) []string {
+	t.Helper()
+	fsys := fstest.MapFS{}
+	for name, text := range files {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	m, diags := lang.Load(fsys, ".", lang.LoadOptions{})
+	diags = append(diags, lang.Resolve(m, eval.Builtins())...)
+	ev := eval.New(m, fsys, eval.Options{})
+	ev.All()
+	diags = append(diags, ev.Diagnostics()...)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	var out []string
+	for _, d := range lint.Apply(m, lint.Check(m, ev.Stages()), caller) {
+		mark := ""
+		if d.Severity == hcl.DiagError {
+			mark = "!"
+		}
+		out = append(out, fmt.Sprintf("%02d %s%s", d.Subject.Start.Line, diag.InfoOf(d).Code, mark))
+	}
+	sort.Strings(out)
+	return out
+}
+
+func TestRules(t *testing.T) {
+	got := warnings(t, map[string]string{".dockerignore": "docs\n!docs/keep\nhidden\n", "hbuild.hcl": `
+variable "unused" { default = 1 }
+cache "unused" {}
+locals { unused = 1 }
+stage "context" {
+  from     = image("debian")
+  platform = "linux/amd64"
+  author   = "me"
+  args     = { API_TOKEN = "x", TOKEN_SHA256 = "y", REV = git.commit }
+  workdir  = "rel"
+  run { command = "apt-get install -y gcc" }
+  run { command = "apt-get update && apt-get install -y gcc" }
+  copy { files = { "/a/" = ["hidden", "docs", "docs/x", "shown"] } }
+  copy {
+    from = image("alpine:latest")
+    src  = "/etc/os-release"
+    dest = "/"
+  }
+  cmd        = "run me"
+  expose     = ["80/TCP"]
+}
+stage "fine" {
+  from    = image("debian:bookworm")
+  workdir = "/abs"
+  set { workdir = "rel" }
+  run { command = "make" }
+  set { args = { REV = git.commit } }
+  shell      = ["/bin/bash", "-c"]
+  entrypoint = "fine with a shell of its own"
+}
+target "x" { image = stage.context }
+target "y" { image = stage.fine }
+`}, nil)
+	want := []string{
+		"02 HB7004", "03 HB7004", "04 HB7004", "05 HB7015", "06 HB7007", "07 HB7012", "08 HB7014",
+		"09 HB7006", "09 HB7009", "10 HB7011", "11 HB7008", "13 HB7005", "13 HB7005", "15 HB7007", "19 HB7010", "20 HB7013",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestDirectives(t *testing.T) {
+	const module = `# hbuild: allow HB7010 signals do not matter here
+
+# hbuild: deny HB7007
+stage "a" {
+  from = image("debian")
+  cmd  = "x"
+}
+# The base is pinned by a mirror.
+# hbuild: allow all
+stage "b" {
+  from = image("debian")
+}
+stage "c" {
+  from = image("debian")
+}
+`
+	got := strings.Join(warnings(t, map[string]string{"hbuild.hcl": module}, nil), ",")
+	if want := "05 HB7007!,14 HB7007"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	got = strings.Join(warnings(t, map[string]string{"hbuild.hcl": module}, lint.Levels{"all": "deny"}), ",")
+	if want := "05 HB7007!,14 HB7007!"; got != want {
+		t.Errorf("with deny all: got %s, want %s", got, want)
+	}
+}
