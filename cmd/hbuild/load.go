@@ -319,8 +319,9 @@ func parsePlatforms(flags []string) ([]ocispecs.Platform, error) {
 	var out []ocispecs.Platform
 	for _, flag := range flags {
 		for _, s := range strings.Split(flag, ",") {
+			// A platform alone, "linux" or "arm64", would be completed from this machine.
 			p, err := platforms.Parse(strings.TrimSpace(s))
-			if err != nil {
+			if err != nil || !strings.Contains(s, "/") {
 				return nil, usagef("--platform %q is not OS/ARCH[/VARIANT], such as linux/arm64.", s)
 			}
 			out = append(out, platforms.Normalize(p))

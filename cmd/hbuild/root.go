@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -48,7 +50,15 @@ working directory. Everything but "build" and "engine" works without a daemon.`,
   hbuild emit dockerfile prod       print it as a Dockerfile`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if name := cmd.Name(); name == cobra.ShellCompRequestCmd || name == cobra.ShellCompNoDescRequestCmd {
+				return nil // the flags of the line that is completed are not parsed yet
+			}
+			if cmd.Flags().Lookup("engine") == nil {
+				// Only what talks to an engine has something to cancel; all else ends
+				// at once, even while it reads standard input.
+				signal.Reset(os.Interrupt, syscall.SIGTERM)
+			}
 			return a.enter()
 		},
 	}
