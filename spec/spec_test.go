@@ -44,6 +44,7 @@ var update = flag.Bool("update", false, "write expected results anew")
 //	```dockerfile part addr=A   lines that stand together in it
 //	```console exit=2           commands after "$ " and their output, run in the
 //	                            module before it; a line "..." stands for any
+//	<!-- run: COMMAND -->       runs before the next console block, unseen
 //
 // There are no other languages, so no block is left out.
 type block struct {
@@ -51,6 +52,7 @@ type block struct {
 	start, end int // lines of the text, half open
 	lang, info string
 	text       string
+	before     []string // commands that run first
 }
 
 var fence = regexp.MustCompile("^```([a-z]*) *(.*)$")
@@ -77,6 +79,7 @@ func readDocument(t *testing.T, name string) *document {
 }
 
 func (d *document) parse() error {
+	var before []string
 	for i := 0; i < len(d.lines); i++ {
 		line := d.lines[i]
 		if name, ok := strings.CutPrefix(line, "<!-- prelude "); ok {
@@ -86,6 +89,10 @@ func (d *document) parse() error {
 			}
 			d.preludes[strings.TrimSpace(name)] = txtar.Parse([]byte(strings.Join(d.lines[i+1:i+end], "\n") + "\n"))
 			i += end
+			continue
+		}
+		if command, ok := strings.CutPrefix(line, "<!-- run: "); ok {
+			before = append(before, strings.TrimSuffix(command, " -->"))
 			continue
 		}
 		m := fence.FindStringSubmatch(line)
@@ -99,7 +106,8 @@ func (d *document) parse() error {
 		if end < 0 {
 			return fmt.Errorf("%s:%d: a code block is not closed", d.name, i+1)
 		}
-		b := &block{line: i + 1, start: i + 1, end: i + 1 + end, lang: m[1], info: m[2]}
+		b := &block{line: i + 1, start: i + 1, end: i + 1 + end, lang: m[1], info: m[2], before: before}
+		before = nil
 		b.text = strings.Join(d.lines[b.start:b.end], "\n") + "\n"
 		d.blocks = append(d.blocks, b)
 		i = b.end
@@ -426,7 +434,13 @@ func (d *document) runConsole(t *testing.T, b *block, m *module, changed map[*bl
 			t.Fatal(err)
 		}
 	}
-	got, code := runCommands(t, b.text, filepath.Join(dir, info.one("in", "")), filepath.Dir(bin))
+	where := filepath.Join(dir, info.one("in", ""))
+	for _, c := range b.before {
+		if out, code := runCommands(t, "$ "+c, where, filepath.Dir(bin)); code != 0 {
+			t.Fatalf("%s:%d: %s", d.name, b.line, out)
+		}
+	}
+	got, code := runCommands(t, b.text, where, filepath.Dir(bin))
 	if want := info.one("exit", "0"); fmt.Sprint(code) != want {
 		t.Errorf("%s:%d: exit code %d, want %s\n%s", d.name, b.line, code, want, got)
 	}

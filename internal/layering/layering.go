@@ -30,6 +30,7 @@ var Rooms = []Room{
 	{"compiler", []string{"compiler", "lang"}, "the compiler calls its passes and the language, never what builds"},
 	{"llb/engine", []string{"lang/diag"}, "finding or starting a daemon has nothing to do with what is built"},
 	{"llb/solve", []string{"llb/engine", "lang/diag"}, "a solve speaks of definitions and exports, not of stages: anything that has LLB can use it"},
+	{"llb/frontend", []string{"llb", "compiler", "lang"}, "a whole hbuild that runs inside the engine: it reads files as cmd does, and links no client of the host"},
 	{"llb", []string{"llb", "compiler", "lang/diag"}, "the backend reads the IR; what the language looks like is settled by then"},
 	{"internal/lsp", []string{"compiler", "lang"}, "an editor needs answers without a daemon, in milliseconds"},
 	{"internal/oracle", nil, "the reference implementation judges hbuild, so nothing of hbuild may be in it"},
@@ -94,6 +95,7 @@ var Unreachable = []struct {
 	{"github.com/moby/buildkit/", []string{
 		"frontend/dockerfile/command", "frontend/dockerfile/instructions", "frontend/dockerfile/linter", "frontend/dockerfile/parser",
 		"frontend/dockerfile/shell", "util/stack", "util/suggest",
+		"frontend/dockerfile/dfgitutil", "util/gitutil", "util/sshutil", // what tells a git address from a path
 	}, "the parser and the word lexer of Dockerfiles are BuildKit's, so that both sides read a word alike; the client, the solver's types and gRPC are not needed to compile"},
 	{"google.golang.org/grpc", nil, "compiling talks to nobody"},
 	{"net/http", nil, "compiling talks to nobody"},
