@@ -192,8 +192,7 @@ func (s *stepper) mountKind(it *item, v *Value, m *ir.Mount) []string {
 		m.Source, _ = ev.quote(a.path, it)
 		return []string{"writable", "source"}
 	case KindText:
-		m.Kind, m.From = ir.MountBind, ev.textStage(v.Text, it)
-		m.Source = ir.Literal("/" + v.Text.Name)
+		m.Kind, m.From = ir.MountBind, ir.TextSource{Text: *v.Text}
 		return []string{"writable"}
 	}
 	m.Kind, m.From = ir.MountBind, ev.source(it, v, s.sc.platform)
@@ -259,14 +258,6 @@ func (s *stepper) mountOptions(it *item, m *ir.Mount, o MountOptions, v *Value, 
 		m.SSH = &c
 	}
 	return m
-}
-
-// textStage makes the stage that a mounted text lives in, for a mount shows a
-// file system and a text is none.
-func (ev *Evaluator) textStage(t *ir.Text, it *item) ir.Source {
-	st := ev.helperStage("text", it.rng)
-	st.Steps = []ir.Step{&ir.Copy{StepMeta: ir.StepMeta{Range: it.rng}, Texts: []ir.Text{*t}, Dest: ir.Literal("/" + t.Name)}}
-	return ir.StageSource{Stage: st}
 }
 
 func (s *stepper) agents(a *lang.Attr, r *ir.Run) {
