@@ -24,7 +24,6 @@ import (
 type imageKey struct {
 	ref      string // with registry and tag
 	platform string
-	detect   bool // nobody asked for the platform: take the image's own
 	pull     bool
 }
 
@@ -48,9 +47,9 @@ type wanted struct {
 // imageKey makes the key of a reference. asked is the platform that the files
 // name; nil is the target's.
 func (l *lowerer) imageKey(b *build, ref string, asked *ir.Platform) (imageKey, ocispecs.Platform, error) {
-	p, detect := b.target, b.implicit
+	p := b.target
 	if asked != nil {
-		p, detect = asked.Platform, false
+		p = asked.Platform
 		if asked.Auto != "" {
 			parsed, err := platforms.Parse(b.auto[asked.Auto])
 			if err != nil {
@@ -63,7 +62,7 @@ func (l *lowerer) imageKey(b *build, ref string, asked *ir.Platform) (imageKey, 
 	if err != nil {
 		return imageKey{}, p, err
 	}
-	return imageKey{reference.TagNameOnly(named).String(), platforms.FormatAll(p), detect, b.Pull}, p, nil
+	return imageKey{reference.TagNameOnly(named).String(), platforms.FormatAll(p), b.Pull}, p, nil
 }
 
 // resolveImages asks for all images of all builds at once.
@@ -169,9 +168,6 @@ func (l *lowerer) resolveOne(w wanted) (*image, error) {
 		}
 		img.ref = pinned.String()
 	}
-	if w.key.detect {
-		img.platform = detectPlatform(img.config, p, l.opt.BuildPlatforms)
-	}
 	img.empty = noLayers(img.config)
 	return img, nil
 }
@@ -183,16 +179,6 @@ func noLayers(img dockerspec.DockerOCIImage) bool {
 		return false
 	}
 	return !slices.ContainsFunc(img.History, func(h ocispecs.History) bool { return !h.EmptyLayer })
-}
-
-// detectPlatform is the platform of an image that nobody asked a platform of.
-func detectPlatform(img dockerspec.DockerOCIImage, target ocispecs.Platform, supported []ocispecs.Platform) ocispecs.Platform {
-	for _, p := range append([]ocispecs.Platform{target}, supported...) {
-		if p.OS == img.OS && p.Architecture == img.Architecture {
-			return p
-		}
-	}
-	return target
 }
 
 // imageState is an image's files.

@@ -41,7 +41,8 @@ type Options struct {
 	// all images of a call at once.
 	Resolver bk.ImageMetaResolver
 	// BuildPlatforms are the platforms of the engine, its own first; empty means
-	// this machine's. The first is BUILDPLATFORM and the default target.
+	// this machine's. The first is BUILDPLATFORM and the default target, and counts
+	// alone, as for BuildKit's frontend.
 	BuildPlatforms []ocispecs.Platform
 	// Caps are what the engine can do; nil means everything.
 	Caps *apicaps.CapSet

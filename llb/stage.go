@@ -178,7 +178,7 @@ func (w *lowering) root() ([]string, bool) {
 
 func (w *lowering) imageRoot(r ir.ImageRoot) ([]string, bool) {
 	s := w.s
-	key, platform, err := w.l.imageKey(w.b, r.Ref, s.ir.Platform)
+	key, _, err := w.l.imageKey(w.b, r.Ref, s.ir.Platform)
 	if err != nil {
 		return nil, false // reported when images were resolved
 	}
@@ -186,10 +186,7 @@ func (w *lowering) imageRoot(r ir.ImageRoot) ([]string, bool) {
 	if img == nil || img.failed {
 		return nil, false
 	}
-	if s.ir.Platform == nil {
-		platform = img.platform
-	}
-	s.platform = platform
+	s.platform = img.platform
 	s.image = cloneImage(img.config)
 	s.image.Created = nil
 	base := cloneImage(img.config)
