@@ -1,8 +1,7 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
+	"flag"
 	"strconv"
 	"testing"
 
@@ -13,19 +12,16 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hbuild": main})
 }
 
+var update = flag.Bool("update", false, "write what the scripts compare with anew")
+
 // TestScript runs testdata/script: a command line, and what it prints, writes and
 // exits with. No script needs a daemon or a network.
 func TestScript(t *testing.T) {
-	examples, err := filepath.Abs("../../examples")
-	if err != nil {
-		t.Fatal(err)
-	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		UpdateScripts:       os.Getenv("HBUILD_UPDATE") != "",
+		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("EXAMPLES", examples)
 			e.Setenv("HBUILD_ENGINE", "unix:///nonexistent/buildkitd.sock")
 			return nil
 		},
