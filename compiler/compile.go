@@ -54,7 +54,7 @@ func (p *Program) Diagnostics() hcl.Diagnostics {
 // Check evaluates the whole module and returns all mistakes and warnings.
 func (p *Program) Check() hcl.Diagnostics {
 	p.ev.All()
-	if !p.diags.HasErrors() { // else what uses what is not known
+	if !p.Diagnostics().HasErrors() { // else what uses what may be a part of the mistake
 		p.diags = append(p.diags, unused(p.Module)...)
 	}
 	return p.Diagnostics()

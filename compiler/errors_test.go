@@ -202,6 +202,9 @@ func TestCatalogue(t *testing.T) {
 			continue // see TestBackendCatalogue
 		}
 		t.Run(string(e.Code), func(t *testing.T) {
+			if reason := unreachable[e.Code]; reason != "" {
+				t.Skip(reason)
+			}
 			if e.Title == "" || e.Text == "" || len(e.Wrong) == 0 || len(e.Right) == 0 {
 				t.Fatalf("incomplete: %+v", e)
 			}
@@ -224,6 +227,15 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%s (%s) is not documented in lang/diag/catalogue", code, name)
 		}
 	}
+}
+
+// unreachable are codes that no hbuild file leads to: the later stages of the
+// compiler check what an IR made by other means may have.
+var unreachable = map[diag.Code]string{
+	"HB4014": "a host's address is HB3036, a time HB3001",
+	"HB4015": "an empty command is HB3034",
+	"HB5012": "a bad trigger is HB3032",
+	"HB5015": "names of stages begin with a letter: HB1007",
 }
 
 func text(p *compiler.Program, diags hcl.Diagnostics) string {

@@ -164,7 +164,7 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 					detail = "The names of stages and contexts are compared without case, as BuildKit does; give one of them another name."
 				}
 			}
-			return hcl.Diagnostics{diag.Error(diag.Duplicate, d.NameRange, what, detail, diag.WithRelated(f.NameRange, "first declared here"))}
+			return hcl.Diagnostics{diag.Error(diag.Duplicate, d.NameRange, strings.ToUpper(what[:1])+what[1:], detail, diag.WithRelated(f.NameRange, "first declared here"))}
 		}
 	}
 	d.Index = len(m.Decls)

@@ -94,6 +94,14 @@ func (s *Schema) has(name string) bool {
 	return false
 }
 
+// noun is what messages call the block.
+func (s *Schema) noun() string {
+	if isStep(s.Type) {
+		return s.Type + " step"
+	}
+	return s.Type
+}
+
 // Field returns the attribute of a name, or nil.
 func (s *Schema) Field(name string) *Field { return s.attrs[name] }
 
@@ -146,7 +154,7 @@ func decodeBody(body *hclsyntax.Body, at hcl.Range, node any) (diags hcl.Diagnos
 		if f.Required && f.attr(v) == nil {
 			diags = append(diags, diag.Error(diag.MissingAttribute, at,
 				fmt.Sprintf("Missing attribute %q", f.Name),
-				fmt.Sprintf("A %s needs %s = … (%s). %s", s.Type, f.Name, f.Type, f.Doc)))
+				fmt.Sprintf("A %s needs %s = … (%s). %s", s.noun(), f.Name, f.Type, f.Doc)))
 		}
 	}
 	for _, b := range body.Blocks {
@@ -166,7 +174,7 @@ func decodeBody(body *hclsyntax.Body, at hcl.Range, node any) (diags hcl.Diagnos
 				fmt.Sprintf("Write %s = { … } with an equals sign.", b.Type),
 				diag.WithFix(hcl.Range{Filename: b.TypeRange.Filename, Start: b.TypeRange.End, End: b.TypeRange.End}, " =", "write %s =", b.Type)))
 		default:
-			diags = append(diags, unknownBlock(b, s.Type, s.Blocks))
+			diags = append(diags, unknownBlock(b, s.noun(), s.Blocks))
 		}
 	}
 	return diags
@@ -184,7 +192,7 @@ func decodeNested(b *hclsyntax.Block, slice reflect.Value) hcl.Diagnostics {
 }
 
 func unknownAttribute(s *Schema, attr *Attr) *hcl.Diagnostic {
-	detail := fmt.Sprintf("A %s has no attribute %q.", s.Type, attr.Name)
+	detail := fmt.Sprintf("A %s has no attribute %q.", s.noun(), attr.Name)
 	var opts []diag.Option
 	if near := diag.Nearest(attr.Name, s.names); near != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", near)

@@ -52,6 +52,7 @@ type resolver struct {
 	scope  scope
 	seen   map[Node]bool
 	direct bool // the walk met platform.target
+	at     hcl.Range
 	uses   []Use
 
 	decisions []decision
@@ -70,6 +71,7 @@ type decision struct {
 	attr   *Attr
 	uses   []Use
 	direct bool
+	at     hcl.Range // of platform.target, when it is named directly
 }
 
 func (r *resolver) errorAt(at hcl.Range, d *hcl.Diagnostic) {
@@ -231,7 +233,7 @@ func (r *resolver) decide(a *Attr, sc scope) {
 	old, seen, uses, direct := r.scope, r.seen, r.uses, r.direct
 	r.scope, r.seen, r.uses, r.direct = sc, map[Node]bool{}, nil, false
 	r.expr(a.Expr)
-	dec := decision{attr: a, uses: r.uses, direct: r.direct}
+	dec := decision{attr: a, uses: r.uses, direct: r.direct, at: r.at}
 	r.decisions = append(r.decisions, dec)
 	r.scope, r.seen, r.uses, r.direct = old, seen, uses, direct
 	for _, u := range dec.uses {
@@ -516,7 +518,7 @@ func (r *resolver) objectRef(t hcl.Traversal, root string) {
 	name, ok := attrName(t, 1)
 	if !ok {
 		if root == "platform" {
-			r.direct = true
+			r.direct, r.at = true, at
 		}
 		return
 	}
@@ -525,7 +527,9 @@ func (r *resolver) objectRef(t hcl.Traversal, root string) {
 		return
 	}
 	if root == "platform" {
-		r.direct = r.direct || name == "target"
+		if name == "target" && !r.direct {
+			r.direct, r.at = true, at
+		}
 		if sub, ok := attrName(t, 2); ok && !contains(platformAttrs, sub) {
 			r.unknownBuiltin(t, 2, root+"."+name, platformAttrs)
 		}
@@ -597,16 +601,26 @@ func (r *resolver) unknownName(t hcl.Traversal, kind Kind, step hcl.TraverseAttr
 		o := other.Base()
 		detail += fmt.Sprintf(" There is %s, which is another kind of value.", o.Addr())
 		opts = append(opts, diag.WithRelated(o.NameRange, "%s is declared here", o.Addr()))
+	} else if len(names) == 0 {
+		detail += fmt.Sprintf(" The module declares none; write %s.", example(kind, step.Name))
 	} else {
 		detail += " There are: " + diag.List(names, 12) + "."
 	}
 	r.unknown(kind, at, diag.Error(unknownCodes[kind], at, fmt.Sprintf("Unknown %s %q", kind, step.Name), detail, opts...))
 }
 
-// elsewhere finds a declaration of another kind with the name.
+// example is how a declaration is written.
+func example(kind Kind, name string) string {
+	if kind == KindLocal {
+		return fmt.Sprintf("locals { %s = … }", name)
+	}
+	return fmt.Sprintf("%s %q { … }", kind, name)
+}
+
+// elsewhere finds a declaration of another kind with the name, in the files.
 func (r *resolver) elsewhere(name string, not Kind) Node {
 	for _, k := range []Kind{KindStage, KindArtifact, KindContext, KindVariable, KindLocal, KindTarget, KindGroup, KindCache, KindSecret, KindSSH} {
-		if n := r.m.Lookup(k, name); n != nil && k != not {
+		if n := r.m.Lookup(k, name); n != nil && k != not && n.Base().NameRange.Filename != "" {
 			return n
 		}
 	}
@@ -730,6 +744,9 @@ func (r *resolver) unknownRoot(t hcl.Traversal, root string, inTemplate bool) {
 		opts = append(opts, diag.WithFix(t[0].SourceRange(), near, "write %s", near))
 	} else {
 		detail = "A reference begins with " + strings.ReplaceAll(diag.List(names, 30), " and ", " or ") + "; text stands in quotes."
+		if len(t) == 1 && !inTemplate {
+			opts = append(opts, diag.WithFix(at, `"`+root+`"`, "write %q", root))
+		}
 	}
 	r.errorAt(at, diag.Error(diag.UnknownRoot, at, fmt.Sprintf("Unknown name %q", root), detail, opts...))
 }
@@ -750,21 +767,23 @@ func expand(m *Module, at hcl.Range) hcl.Range {
 // one.
 func (r *resolver) checkDecisions() {
 	for _, dec := range r.decisions {
-		culprit := ""
+		culprit, at := "", dec.attr.Expr.Range()
+		var opts []diag.Option
 		if dec.direct {
-			culprit = "platform.target"
+			culprit, at = "platform.target", dec.at
 		}
 		for _, u := range dec.uses {
 			switch u.Decl.Base().Kind {
 			case KindVariable, KindLocal, KindFunction:
 				if u.Decl.Base().TargetPlatform && culprit == "" {
-					culprit = u.Decl.Base().Addr() + ", which depends on platform.target"
+					culprit, at = u.Decl.Base().Addr()+", which depends on platform.target", u.Range
+					opts = append(opts, diag.WithRelated(u.Decl.Base().NameRange, "%s is declared here", u.Decl.Base().Addr()))
 				}
 			}
 		}
 		if culprit != "" {
-			r.diags = append(r.diags, diag.Error(diag.PlatformDecides, dec.attr.Expr.Range(), fmt.Sprintf("%s may not depend on the target platform", dec.attr.Name),
-				fmt.Sprintf("It uses %s, but has one value for all platforms.", culprit)))
+			r.diags = append(r.diags, diag.Error(diag.PlatformDecides, at, fmt.Sprintf("%s may not depend on the target platform", dec.attr.Name),
+				fmt.Sprintf("It uses %s, but has one value for all platforms.", culprit), opts...))
 		}
 	}
 }

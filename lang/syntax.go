@@ -41,10 +41,28 @@ func parse(src Source) (parsed, hcl.Diagnostics) {
 	}
 	out := parsed{body: &hclsyntax.Body{Attributes: hclsyntax.Attributes{}, SrcRange: body.SrcRange, EndRange: body.EndRange}, broken: map[*hclsyntax.Block]bool{}}
 	diags = nil
+	if d := otherLanguage(src); d != nil {
+		return parsed{body: out.body, lost: true}, hcl.Diagnostics{d}
+	}
 	for _, p := range pieces(src) {
 		diags = append(diags, p.read(&out)...)
 	}
 	return out, diags
+}
+
+var dockerfileStart = regexp.MustCompile(`(?i)^(?:[ \t]*(?:#[^\n]*)?\r?\n)*((?:FROM|ARG)[ \t]+[^={\s][^\n]*)`)
+
+// otherLanguage recognises a file that is none of HCL's.
+func otherLanguage(src Source) *hcl.Diagnostic {
+	whole := &piece{src: src, start: hcl.InitialPos, data: src.Data}
+	if m := dockerfileStart.FindSubmatchIndex(src.Data); m != nil {
+		return diag.Error(diag.Syntax, whole.rng(m[2], m[3]), "The file is a Dockerfile", "An hbuild file is HCL: stage \"build\" { from = image(\"…\") }.")
+	}
+	if text := bytes.TrimLeft(src.Data, " \t\r\n"); bytes.HasPrefix(text, []byte("{")) {
+		at := len(src.Data) - len(text)
+		return diag.Error(diag.Syntax, whole.rng(at, at+1), "The file begins with a brace", "An hbuild file is HCL's own syntax, and neither JSON nor one object: stage \"build\" { … }.")
+	}
+	return nil
 }
 
 // piece is a part of a file, most often one block.
@@ -267,6 +285,9 @@ func (p *piece) explain(errs hcl.Diagnostics) (*hcl.Diagnostic, []edit) {
 	}
 	if open := p.openString(tokens); open >= 0 && p.notBefore(at, open) {
 		if d, edits := p.shellComment(open); d != nil {
+			return d, edits
+		}
+		if d, edits := p.openInterpolation(open); d != nil {
 			return d, edits
 		}
 		return p.unclosedString(open), nil
@@ -554,6 +575,20 @@ func (p *piece) shellComment(open int) (*hcl.Diagnostic, []edit) {
 		}
 	}
 	return nil, nil
+}
+
+// openInterpolation reports a ${ before a quote on its line that has no }: the
+// quote that ends the string then begins another one.
+func (p *piece) openInterpolation(quote int) (*hcl.Diagnostic, []edit) {
+	start, end := p.line(quote)
+	i := bytes.LastIndex(p.data[start:quote], []byte("${"))
+	if i < 0 || closeOf(p.data[start+i+2:end]) >= 0 {
+		return nil, nil
+	}
+	i += start
+	place := p.rng(quote, quote)
+	return diag.Error(diag.UnclosedBlock, p.rng(i, quote), "The ${ is never closed", "An interpolation ends with a }.", diag.WithFix(place, "}", "add }")),
+		[]edit{{i, strings.Repeat("_", quote-i)}}
 }
 
 // closeOf returns the offset of the brace that closes one that was opened before.

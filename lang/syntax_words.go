@@ -39,6 +39,12 @@ func (p *piece) explainAt(d *hcl.Diagnostic, at int, tokens hclsyntax.Tokens, su
 		if got, edits := p.quotedName(at); got != nil {
 			return got, edits
 		}
+	case "Invalid escape sequence":
+		if at < len(p.data)-1 && p.data[at] == '\\' {
+			text := string(p.data[at : at+2])
+			return diag.Error(diag.Syntax, p.rng(at, at+2), fmt.Sprintf("%s means nothing in a string", text), `In quotes, a backslash begins \n, \t, \", \\ or \u; a backslash itself is written twice. A heredoc takes it as it is.`,
+				diag.WithFix(p.rng(at, at+1), `\\`, `write \%s`, text)), []edit{{at, "_"}}
+		}
 	case "Missing newline after argument", "Invalid expression":
 		if got := p.unquoted(at); got != nil {
 			return got, nil
@@ -62,6 +68,9 @@ func (p *piece) explainAt(d *hcl.Diagnostic, at int, tokens hclsyntax.Tokens, su
 		return p.secondOnLine(at, "A block"), nil
 	case "Invalid expression":
 		start, end := p.line(at)
+		if m := attributeLine.FindIndex(p.data[start:end]); m != nil && start+m[1] < end && at >= end {
+			return diag.Error(diag.Syntax, p.rng(start+m[1], end), "The expression ends too early", "An operator stands between two values, on one line; an expression of several lines stands in ( )."), nil
+		}
 		if at >= end || len(bytes.TrimSpace(p.data[at:end])) == 0 {
 			return diag.Error(diag.Syntax, p.rng(start+leading(p.data[start:end]), end), "A value is missing", "After the = stands the attribute's value, on the same line."), nil
 		}
@@ -120,6 +129,10 @@ func (p *piece) notAnItem(at, i int, tokens hclsyntax.Tokens) (*hcl.Diagnostic, 
 	off := next.Range.Start.Byte - p.start.Byte
 	switch next.Type {
 	case hclsyntax.TokenColon:
+		if _, end := p.line(off); len(bytes.TrimSpace(p.data[off+1:end])) == 0 {
+			return diag.Error(diag.ColonForEquals, p.rng(off, off+1), fmt.Sprintf("%s begins with {, not with a colon", name),
+				fmt.Sprintf("A block is written %s { … }, an object %s = { … }.", name, name)), nil
+		}
 		return diag.Error(diag.ColonForEquals, p.rng(off, off+1), fmt.Sprintf("%s is set with =, not with a colon", name),
 			fmt.Sprintf("In a block, write %s = … ; a colon may only stand between a key and a value in { }.", name),
 			diag.WithFix(p.rng(tokens[i].Range.End.Byte-p.start.Byte, off+1), " =", "write %s =", name)), []edit{{off, "="}}
@@ -151,7 +164,7 @@ func (p *piece) quotedName(at int) (*hcl.Diagnostic, []edit) {
 var attributeLine = regexp.MustCompile(`^[ \t]*([A-Za-z_][A-Za-z0-9_-]*)[ \t]*=[ \t]*`)
 
 // bareText matches a value that looks like text: words, paths, image references.
-var bareText = regexp.MustCompile(`^[A-Za-z0-9_./~@-][^"\[\]{}()=,]*$`)
+var bareText = regexp.MustCompile(`^([A-Za-z_./~@][A-Za-z0-9_./~@:$ -]*|[0-9][0-9A-Za-z_.:/-]*[A-Za-z_.:/][0-9A-Za-z_.:/-]*)$`)
 
 // unquoted explains a value that is a text without quotes.
 func (p *piece) unquoted(at int) *hcl.Diagnostic {
@@ -161,7 +174,7 @@ func (p *piece) unquoted(at int) *hcl.Diagnostic {
 		return nil
 	}
 	text := strings.TrimRight(string(p.data[start+m[1]:end]), " \t")
-	if text == "" || !bareText.MatchString(text) || strings.Contains(text, " ? ") {
+	if text == "" || !bareText.MatchString(text) || strings.Contains(text, " - ") || strings.Contains(text, " / ") {
 		return nil
 	}
 	from := start + m[1]

@@ -30,9 +30,6 @@ const (
 	CodeTrigger diag.Code = "HB5012"
 	// CodeNoCache (a warning): no_cache of a step is left to the caller.
 	CodeNoCache diag.Code = "HB5013"
-	// CodeShell: a command that needs the exec form although its shell is the
-	// base image's.
-	CodeShell diag.Code = "HB5014"
 	// CodeName: a stage name that BuildKit does not accept.
 	CodeName diag.Code = "HB5015"
 )
@@ -52,6 +49,5 @@ var Titles = map[diag.Code]string{
 	CodeIgnore:     "patterns that no ignore file can give to the context",
 	CodeTrigger:    "not an onbuild instruction",
 	CodeNoCache:    "no_cache is not kept in a Dockerfile",
-	CodeShell:      "a command that a Dockerfile cannot give to the base image's shell",
 	CodeName:       "a stage name that BuildKit does not accept",
 }

@@ -175,7 +175,7 @@ func (ev *Evaluator) checked(it *item, code diag.Code, what string, check func(s
 		return "", false
 	}
 	if err := check(s); err != nil {
-		it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+		it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "%s", sentence(upperFirst(err.Error())))
 		return "", false
 	}
 	return s, true
@@ -190,7 +190,7 @@ func (ev *Evaluator) checkedWord(it *item, code diag.Code, what string, check fu
 	}
 	if s, constant := w.Const(); constant {
 		if err := check(s); err != nil {
-			it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+			it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "%s", sentence(upperFirst(err.Error())))
 			return "", false
 		}
 	}

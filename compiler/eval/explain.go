@@ -3,6 +3,7 @@ package eval
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -43,8 +44,10 @@ func (ev *Evaluator) explainOne(d *hcl.Diagnostic, at hcl.Range, opts []diag.Opt
 			ev.buildInString(at, v, opts...)
 			return
 		}
-		if strings.Contains(d.Detail, "the module has no file") || strings.Contains(d.Detail, "the module has no directory") {
-			code = diag.MissingFile
+		if i := strings.Index(d.Detail, "the module has no "); i >= 0 {
+			code, summary, detail = diag.MissingFile, "There is no such file", upperFirst(d.Detail[i:])
+		} else if m := argument.FindStringSubmatch(d.Detail); m != nil {
+			summary, detail = fmt.Sprintf("A wrong %s for %s()", m[1], calledName(d)), upperFirst(m[2])
 		}
 		var coded *codedError
 		var placed *placedError
@@ -58,10 +61,13 @@ func (ev *Evaluator) explainOne(d *hcl.Diagnostic, at hcl.Range, opts []diag.Opt
 			errors.As(extra.FunctionCallError(), &coded)
 		}
 		if coded != nil {
-			code, summary, detail = coded.code, coded.summary, upperFirst(strings.TrimSuffix(coded.detail, "."))+"."
+			code, summary, detail = coded.code, coded.summary, sentence(upperFirst(coded.detail))
 		}
 	case strings.HasPrefix(d.Summary, "Not enough function arguments"), strings.HasPrefix(d.Summary, "Too many function arguments"):
 		code = diag.FunctionError
+		if f, ok := ev.mod.Lookup(lang.KindFunction, calledName(d)).(*lang.Function); ok {
+			opts = append(opts, diag.WithRelated(f.NameRange, "the function is declared here"))
+		}
 	case d.Summary == "Unsupported attribute", d.Summary == "Invalid index", d.Summary == "Missing map element":
 		code = diag.UnknownKey
 		if got, text := missingKey(d, at); got != "" {
@@ -73,6 +79,20 @@ func (ev *Evaluator) explainOne(d *hcl.Diagnostic, at hcl.Range, opts []diag.Opt
 		code = diag.WrongType
 	}
 	ev.add(diag.New(d.Severity, code, at, summary, detail, opts...))
+}
+
+// argument matches what HCL says of an argument that a function refuses.
+var argument = regexp.MustCompile(`^Invalid value for "([^"]*)" parameter: (.*)$`)
+
+// calledName is the name of the function that a diagnostic is about.
+func calledName(d *hcl.Diagnostic) string {
+	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
+		return extra.CalledFunctionName()
+	}
+	if call, ok := d.Expression.(*hclsyntax.FunctionCallExpr); ok {
+		return call.Name
+	}
+	return "the function"
 }
 
 // missingKey says which keys there are, for a key that an object does not have.

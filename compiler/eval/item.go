@@ -74,6 +74,12 @@ func (it *item) value() cty.Value {
 // unknown reports whether the value is not known, which is no error of its own.
 func (it *item) unknown() bool { return !it.value().IsKnown() }
 
+// set reports whether an attribute is there, and not null, which is the same as
+// not being there.
+func (ev *Evaluator) set(a *lang.Attr, sc *scope) bool {
+	return a != nil && !ev.item(a, sc).null()
+}
+
 func (it *item) null() bool {
 	v := it.value()
 	return v.IsKnown() && v.IsNull()
@@ -137,11 +143,11 @@ func (it *item) wrongType(want string) {
 	v := it.value()
 	if b := FromCty(v); b != nil {
 		if b.Kind == Kind(lang.KindSecret) {
-			it.errorf(diag.SecretInValue, fmt.Sprintf("A secret in %s", it.name),
-				"What stands in %s can be read from the image, the Dockerfile or the log. Mount %s, or put it into the env of a run step.", it.name, b.Describe())
+			it.fail(diag.SecretInValue, fmt.Sprintf("A secret in %s", it.name),
+				fmt.Sprintf("What stands in %s can be read from the image, the Dockerfile or the log. Mount %s, or put it into the env of a run step.", it.name, b.Describe()), declared(b)...)
 			return
 		}
-		it.errorf(diag.BuildInString, fmt.Sprintf("%s takes %s", it.name, want), "%s is a value to build with, and no text.", b.Describe())
+		it.fail(diag.BuildInString, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is a value to build with, and no text.", b.Describe()), declared(b)...)
 		return
 	}
 	it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
@@ -236,7 +242,7 @@ func (ev *Evaluator) integer(it *item) (int64, bool) {
 
 // list reads the elements of a list, nulls left out.
 func (ev *Evaluator) list(it *item, want string) (out []*item, ok bool) {
-	if t, isTuple := it.expr.(*hclsyntax.TupleConsExpr); isTuple && !it.done {
+	if t, isTuple := it.expr.(*hclsyntax.TupleConsExpr); isTuple {
 		for _, e := range t.Exprs {
 			el := &item{ev: ev, sc: it.sc, name: it.name, expr: e, rng: e.Range()}
 			if !el.null() {
@@ -309,7 +315,7 @@ type entry struct {
 // entries reads an object: in source order when it is written out, where a key
 // given twice is an error, and by key when it is computed.
 func (ev *Evaluator) entries(it *item, want string) (out []entry, ok bool) {
-	if obj, isObj := it.expr.(*hclsyntax.ObjectConsExpr); isObj && !it.done {
+	if obj, isObj := it.expr.(*hclsyntax.ObjectConsExpr); isObj {
 		return ev.literalEntries(it, obj)
 	}
 	if !it.ready() {
@@ -393,11 +399,19 @@ func (ev *Evaluator) build(it *item, kinds ...Kind) *Value {
 		ev.nullBuild(it, want)
 		return nil
 	}
-	if b == nil {
-		ev.notBuild(it, v, want, kinds)
+	long := ""
+	if len(kinds) > 5 {
+		long, want = " It takes "+want+".", "a build value"
+	}
+	switch {
+	case b == nil && it.value().IsMarked():
+		it.wrongType(want)
+		return nil
+	case b == nil:
+		ev.notBuild(it, v, want, long, kinds)
 		return nil
 	}
-	it.fail(diag.WrongKind, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is %s.%s", b.Describe(), articleKind(b.Kind), kindHint(b, kinds)), declared(b)...)
+	it.fail(diag.WrongKind, fmt.Sprintf("%s takes %s", it.name, want), fmt.Sprintf("%s is %s.%s%s", b.Describe(), articleKind(b.Kind), kindHint(b, kinds), long), declared(b)...)
 	return nil
 }
 
@@ -420,7 +434,7 @@ func kindHint(b *Value, kinds []Kind) string {
 
 func articleKind(k Kind) string {
 	switch k {
-	case KindImage, Kind(lang.KindArtifact), Kind(lang.KindSSH):
+	case KindImage, Kind(lang.KindArtifact), Kind(lang.KindSSH), KindHTTP:
 		return "an " + string(k)
 	}
 	return "a " + string(k)
@@ -488,7 +502,7 @@ func (ev *Evaluator) disabledIn(e hclsyntax.Expression, seen map[lang.Node]bool)
 
 // notBuild reports an ordinary value where a build value is needed. A string is
 // most often the name of one.
-func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) {
+func (ev *Evaluator) notBuild(it *item, v cty.Value, want, long string, kinds []Kind) {
 	if v.Type() == cty.String && v.IsKnown() {
 		s := v.AsString()
 		if addr, at := ev.findByName(s, kinds); addr != "" {
@@ -498,7 +512,7 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) 
 		}
 		hint := ""
 		for _, k := range kinds {
-			if k == KindImage {
+			if k == KindImage && likeImage(s) {
 				hint = fmt.Sprintf(" For an image of a registry write image(%q).", s)
 			}
 		}
@@ -519,8 +533,11 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want string, kinds []Kind) 
 			break
 		}
 	}
-	it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.", describe(v))
+	it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.%s", describe(v), long)
 }
+
+// likeImage reports whether a text reads like an image of a registry.
+func likeImage(s string) bool { return strings.ContainsAny(s, ":/") && checkImageRef(s) == nil }
 
 // findByName looks for a declaration of one of some kinds that a string names or
 // nearly names.

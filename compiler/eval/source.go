@@ -15,9 +15,16 @@ import (
 )
 
 // checkSource warns of a copy of a file that the context does not have, or leaves
-// out. It is no error, for a file may be made before the build. Wildcards and what
+// out; and reports a copy of what a stage has in a cache mount only. The warning is
+// no error, for a file may be made before the build. Wildcards and what
 // expands are not looked at, nor contexts that the caller replaces.
 func (ev *Evaluator) checkSource(src ir.Source, w ir.Word, it *item) {
+	if st, ok := src.(ir.StageSource); ok {
+		if p, constant := w.Const(); constant && strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `*?[\\`) {
+			ev.checkCacheOnly(st.Stage, p, it.rng)
+		}
+		return
+	}
 	from, ok := src.(ir.ContextSource)
 	p, constant := w.Const()
 	if !ok || !constant || ev.fsys == nil || strings.ContainsAny(p, `*?[\`) || ev.opt.Contexts[from.Context.Name] != "" {

@@ -122,7 +122,7 @@ func (ev *Evaluator) platform(a *lang.Attr, sc *scope) *ir.Platform {
 	}
 	p, err := parsePlatform(s)
 	if err != nil {
-		it.errorf(diag.BadPlatform, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+		it.errorf(diag.BadPlatform, fmt.Sprintf("%q is no platform", s), "%s", sentence(upperFirst(err.Error())))
 		return nil
 	}
 	return &ir.Platform{Platform: p, Auto: ev.autoPlatform(a.Expr, p)}
@@ -341,6 +341,10 @@ func (s *stepper) command(a *lang.Attr, empty bool) (*ir.Command, bool) {
 			return nil, false
 		}
 		if t := it.value().Type(); !t.IsTupleType() && !t.IsListType() {
+			if FromCty(it.value()) == nil && !t.IsPrimitiveType() {
+				it.wrongType("a string or a list of strings")
+				return nil, false
+			}
 			line, ok := s.ev.str(it)
 			return &ir.Command{Shell: true, Args: []string{joinLines(line)}}, ok
 		}
@@ -352,6 +356,10 @@ func (s *stepper) command(a *lang.Attr, empty bool) (*ir.Command, bool) {
 	}
 	return &ir.Command{Args: args}, ok
 }
+
+// JoinLines is how a command that is written over several lines becomes the one
+// that runs; the importer checks with it what it writes.
+func JoinLines(text string) string { return joinLines(text) }
 
 // joinLines joins the lines that end in a backslash, as the parser of a
 // Dockerfile does: indentation is kept, and blank and comment lines between
@@ -539,6 +547,9 @@ func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	it := ev.item(n.From, sc)
 	v := ev.build(it, kStage, KindImage)
 	pt := ev.item(n.Path, sc)
+	if pt.null() {
+		pt.errorf(diag.NullValue, "path is null", "An artifact needs the path of a file or directory.")
+	}
 	w, ok := ev.checkedWord(pt, diag.BadPath, "path of an artifact", notEmpty)
 	if v == nil || !ok {
 		return nil

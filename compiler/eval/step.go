@@ -93,10 +93,10 @@ func (ev *Evaluator) attrEnum(a *lang.Attr, sc *scope, code diag.Code, what stri
 func (s *stepper) runCommand(n *lang.Run, r *ir.Run) bool {
 	ev := s.ev
 	switch {
-	case n.Command != nil && n.Script != nil:
+	case ev.set(n.Command, s.sc) && ev.set(n.Script, s.sc):
 		ev.add(diag.Error(diag.ConflictingAttrs, n.Script.NameRange, "A run step with a command and a script", "A step runs one of the two; write two steps.", diag.WithRelated(n.Command.NameRange, "command is set here")))
 		return false
-	case n.Command != nil:
+	case ev.set(n.Command, s.sc):
 		c, ok := s.command(n.Command, false)
 		if ok && strings.TrimSpace(c.Args[0]) == "" {
 			ev.errorf(diag.EmptyValue, n.Command.Expr.Range(), "command is empty", "Name a program and its arguments.")
@@ -104,7 +104,7 @@ func (s *stepper) runCommand(n *lang.Run, r *ir.Run) bool {
 		}
 		r.Command = c
 		return ok
-	case n.Script != nil:
+	case ev.set(n.Script, s.sc):
 		it := ev.item(n.Script, s.sc)
 		text, ok := ev.checked(it, diag.EmptyValue, "script", func(t string) error { return notEmpty(strings.TrimSpace(t)) })
 		r.Script = &ir.Text{Name: "EOF", Data: text}
@@ -287,7 +287,9 @@ func (s *stepper) runEnv(a *lang.Attr, r *ir.Run) {
 		}
 		plain, _ := e.item.value().Unmark()
 		if v := FromCty(plain); v != nil {
-			if v := s.ev.build(e.item, kSecret); v != nil {
+			if v.Kind != kSecret {
+				e.item.fail(diag.WrongKind, "env takes strings and secrets", fmt.Sprintf("%s is %s.", v.Describe(), articleKind(v.Kind)), declared(v)...)
+			} else if v := s.ev.build(e.item, kSecret); v != nil {
 				r.Mounts = append(r.Mounts, ir.Mount{Kind: ir.MountSecret, Secret: s.ev.secret(v.Inst), Env: e.key, Range: hcl.RangeBetween(e.keyRange, e.item.rng)})
 			}
 			continue
@@ -365,9 +367,9 @@ func (s *stepper) copy(n *lang.Copy) {
 	ev := s.ev
 	head := s.copyHead(n)
 	from, ok := s.copyFrom(n)
-	if n.Files != nil {
+	if ev.set(n.Files, s.sc) {
 		for _, a := range []*lang.Attr{n.Src, n.Dest} {
-			if a != nil {
+			if ev.set(a, s.sc) {
 				ev.add(diag.Error(diag.ConflictingAttrs, a.NameRange, fmt.Sprintf("files and %s in one copy", a.Name), "files has sources and destinations in it; use either files, or src and dest.", diag.WithRelated(n.Files.NameRange, "files is set here")))
 				return
 			}
@@ -377,14 +379,14 @@ func (s *stepper) copy(n *lang.Copy) {
 		}
 		return
 	}
-	if n.Dest == nil {
+	if !ev.set(n.Dest, s.sc) {
 		ev.errorf(diag.MissingAttribute, n.Range, "A copy without a destination", `Set files = { "dest" = "path" }, or src and dest.`)
 		return
 	}
 	c := head
 	c.Dest, _ = ev.checkedWord(ev.item(n.Dest, s.sc), diag.BadPath, "destination", notEmpty)
 	var srcs []*item
-	if n.Src != nil {
+	if ev.set(n.Src, s.sc) {
 		srcs = s.oneOrMore(ev.item(n.Src, s.sc))
 	} else if from.dir == "" {
 		ev.errorf(diag.MissingAttribute, n.Range, "A copy without a source", `Set src = "path" or src = ["path", …].`)
@@ -435,6 +437,10 @@ func (s *stepper) oneOrMore(it *item) []*item {
 			return nil
 		}
 		if t := it.value().Type(); !t.IsTupleType() && !t.IsListType() && !t.IsSetType() {
+			if FromCty(it.value()) == nil && !t.IsPrimitiveType() {
+				it.wrongType("a string or a list of strings")
+				return nil
+			}
 			return []*item{it}
 		}
 	}
@@ -474,7 +480,9 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 		w, fine := s.ev.quote(text, it)
 		c.Src = append(c.Src, w)
 		ok = ok && fine
-		s.ev.checkSource(from.src, w, it)
+		if fine {
+			s.ev.checkSource(from.src, w, it)
+		}
 	}
 	if len(items) == 0 && from.dir != "" {
 		w, fine := s.ev.quote(from.dir, s.ev.given("from", Null, at))
@@ -555,7 +563,13 @@ func (s *stepper) filesEntry(c *ir.Copy, e entry, from copySource, n *lang.Copy)
 func (s *stepper) write(n *lang.Write) {
 	ev, sc := s.ev, s.sc
 	if n.Path == nil || n.Content == nil {
-		return
+		return // reported
+	}
+	for _, a := range []*lang.Attr{n.Path, n.Content} {
+		if it := ev.item(a, sc); it.null() {
+			it.errorf(diag.NullValue, fmt.Sprintf("%s is null", a.Name), "A write step needs it.")
+			return
+		}
 	}
 	c := &ir.Copy{StepMeta: ir.StepMeta{Range: n.Range}}
 	t := ir.Text{Name: "EOF"}

@@ -176,7 +176,7 @@ func (ev *Evaluator) platformList(r *targetReader) (out []ocispecs.Platform) {
 		}
 		p, err := parsePlatform(s)
 		if err != nil {
-			el.errorf(diag.BadPlatform, fmt.Sprintf("%q is no platform", s), "%s.", strings.TrimSuffix(upperFirst(err.Error()), "."))
+			el.errorf(diag.BadPlatform, fmt.Sprintf("%q is no platform", s), "%s", sentence(upperFirst(err.Error())))
 			continue
 		}
 		if !seen[platforms.FormatAll(p)] {

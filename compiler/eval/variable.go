@@ -115,7 +115,7 @@ func (ev *Evaluator) constants(n *lang.Variable) {
 // rawVariable finds the value that the caller or the default gives.
 func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, string, hcl.Range) {
 	if in, ok := ev.inputs[n.Name]; ok {
-		return ev.inputValue(in, ty), in.origin, in.at
+		return ev.inputValue(n, in, ty), in.origin, in.at
 	}
 	if ev.opt.LookupEnv != nil {
 		names := []string{"HBUILD_VAR_" + n.Name}
@@ -126,7 +126,8 @@ func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, str
 			if text, ok := ev.opt.LookupEnv(name); ok {
 				src := lang.Source{Name: "<" + name + ">", Data: []byte(text)}
 				ev.mod.Files[src.Name] = src.Data
-				return ev.inputValue(input{text: src}, ty), "the environment variable " + name, hcl.Range{}
+				origin := "the environment variable " + name
+				return ev.inputValue(n, input{text: src, origin: origin}, ty), origin, hcl.Range{}
 			}
 		}
 	}
@@ -143,32 +144,52 @@ func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, str
 
 // inputValue reads text by the variable's type: a string as it is, all else as
 // an HCL expression without names.
-func (ev *Evaluator) inputValue(in input, ty *typeSpec) cty.Value {
+func (ev *Evaluator) inputValue(n *lang.Variable, in input, ty *typeSpec) cty.Value {
+	at := in.at
+	if at.Filename == "" || ev.secretive(n) {
+		at = n.NameRange
+	}
 	expr := in.expr
 	if expr == nil {
 		var diags hcl.Diagnostics
 		expr, diags = lang.ParseValue(in.text, ty.cty == cty.String || ty.cty == cty.DynamicPseudoType && ty.kind == "")
-		if diags.HasErrors() {
-			ev.errorf(diag.BadVariableValue, in.at, "The value is no expression", "%s is given %q: %s", in.origin, in.text.Data, diags[0].Detail)
+		if diags.HasErrors() || len(hclsyntax.Variables(expr)) > 0 {
+			given := fmt.Sprintf("%s gives it %q, which is no value of that type", in.origin, in.text.Data)
+			if ev.secretive(n) {
+				given = fmt.Sprintf("%s gives it a text that is no value of that type", in.origin)
+			}
+			ev.errorf(diag.BadVariableValue, at, fmt.Sprintf("The variable %q takes %s", n.Name, ty), "%s. It is read as HCL, in which texts stand in quotes.", upperFirst(given))
 			return cty.DynamicVal
 		}
 	}
 	v, diags := expr.Value(&hcl.EvalContext{Functions: ev.builtins})
 	if diags.HasErrors() {
-		ev.errorf(diag.BadVariableValue, in.at, "The value cannot be evaluated", "%s: %s Values given from outside may use functions but no names.", in.origin, diags[0].Detail)
+		detail := diags[0].Detail
+		if len(hclsyntax.Variables(expr)) > 0 {
+			detail = "Values given from outside may use functions, but no names."
+		}
+		ev.errorf(diag.BadVariableValue, at, fmt.Sprintf("The value of the variable %q cannot be evaluated", n.Name), "It is from %s. %s", in.origin, detail)
 		return cty.DynamicVal
 	}
 	return v
 }
 
+// secretive reports whether a variable's value, and the source that has it, must
+// not be shown.
+func (ev *Evaluator) secretive(n *lang.Variable) bool {
+	s, ok := ev.attrBool(n.Sensitive, &scope{})
+	return ok && s
+}
+
 // typed converts a value to the variable's type.
 func (ev *Evaluator) typed(n *lang.Variable, ty *typeSpec, v cty.Value, origin string, at hcl.Range) cty.Value {
-	if at.Filename == "" {
+	secretive := ev.secretive(n)
+	if at.Filename == "" || secretive {
 		at = n.NameRange
 	}
 	if v.IsKnown() && v.IsNull() {
 		if nullable, ok := ev.attrBool(n.Nullable, &scope{}); ok && !nullable {
-			ev.errorf(diag.BadVariableValue, at, fmt.Sprintf("%q may not be null", n.Name), "Its value is null, from %s, and the variable has nullable = false.", origin)
+			ev.errorf(diag.BadVariableValue, at, fmt.Sprintf("The variable %q may not be null", n.Name), "Its value is null, from %s, and the variable has nullable = false.", origin)
 		}
 		return cty.NullVal(ty.cty)
 	}
@@ -176,21 +197,35 @@ func (ev *Evaluator) typed(n *lang.Variable, ty *typeSpec, v cty.Value, origin s
 		v = ty.defaults.Apply(v)
 	}
 	out, err := convert.Convert(v, ty.cty.WithoutOptionalAttributesDeep())
-	if err != nil || ty.kind != "" && v.IsWhollyKnown() && !ty.fits(v) {
-		detail := fmt.Sprintf("Its value is %s, from %s.", describe(v), origin)
-		if err != nil {
-			detail += " " + upperFirst(err.Error()) + "."
-		}
-		ev.add(diag.Error(diag.BadVariableValue, at, fmt.Sprintf("%q takes %s", n.Name, ty), detail, diag.WithRelated(n.NameRange, "the variable is declared here")))
-		return cty.UnknownVal(ty.cty)
+	if err == nil && (ty.kind == "" || !v.IsWhollyKnown() || ty.fits(v)) {
+		return out
 	}
-	return out
+	shown := v
+	if secretive {
+		shown = v.Mark(Sensitive)
+	}
+	detail := fmt.Sprintf("Its value is %s, from %s.", describe(shown), origin)
+	switch {
+	case ty.kind != "" && v.Type() == cty.String:
+		detail += " A string never names something to build with; write the reference without quotes."
+	case err != nil && !secretive:
+		detail += " " + upperFirst(err.Error()) + "."
+	}
+	var opts []diag.Option
+	if at != n.NameRange {
+		opts = append(opts, diag.WithRelated(n.NameRange, "the variable is declared here"))
+	}
+	ev.add(diag.Error(diag.BadVariableValue, at, fmt.Sprintf("The variable %q takes %s", n.Name, ty), detail, opts...))
+	return cty.UnknownVal(ty.cty)
 }
 
 // validate checks the conditions on a value that is known.
 func (ev *Evaluator) validate(n *lang.Variable, v cty.Value, origin string, given hcl.Range) {
 	if !v.IsKnown() {
 		return
+	}
+	if ev.secretive(n) {
+		given = hcl.Range{}
 	}
 	for _, val := range n.Validations {
 		if val.Condition == nil || val.ErrorMessage == nil {

@@ -145,7 +145,7 @@ func Values(d *hcl.Diagnostic) (out []Value) {
 			continue
 		}
 		seen[name] = true
-		if is := valueText(v); is != "" {
+		if is := valueText(v); is != "" && is != name {
 			out = append(out, Value{name, is})
 		}
 	}

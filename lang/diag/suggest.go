@@ -4,8 +4,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/agext/levenshtein"
 )
 
 // Nearest returns the candidate that a person most likely meant by name, or ""
@@ -23,7 +21,7 @@ func Nearest(name string, candidates []string) string {
 		if fold(c) == folded {
 			return c
 		}
-		d := levenshtein.Distance(folded, fold(c), nil)
+		d := distance(folded, fold(c))
 		if d < bestDist || d == bestDist && best != "" && c < best {
 			best, bestDist = c, d
 		}
@@ -65,3 +63,27 @@ func List(candidates []string, max int) string {
 func quote(s string) string { return `"` + s + `"` }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// distance is the number of letters to insert, drop, replace or swap with their
+// neighbour to get from a to b. Swapping counts once, for it is what fingers do.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
