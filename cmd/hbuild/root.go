@@ -43,7 +43,8 @@ func newRootCmd(a *app) *cobra.Command {
 		Long: `hbuild builds container images and files from typed HCL, on BuildKit.
 
 It reads hbuild.hcl and *.hbuild.hcl of the nearest directory at or above the
-working directory. Everything but "build" and "engine" works without a daemon.`,
+working directory. Only "build", "engine" and, to look up base images, "emit llb"
+use a daemon.`,
 		Example: `  hbuild check                      find mistakes, in milliseconds
   hbuild list                       show what can be built
   hbuild build prod                 build the target "prod"
