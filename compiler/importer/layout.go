@@ -1,0 +1,671 @@
+package importer
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// settings are the attributes that change the environment of what follows. They
+// take effect in this order, whatever the order they are written in: args, env,
+// shell, workdir, user, labels. So an instruction joins one only if moving it in
+// front of those of a later kind changes nothing.
+type settings struct {
+	args, env, labels    []entry
+	shell, workdir, user *attr
+	later                map[string]bool // what workdir, user and labels read
+	comment              []string
+	node                 *parser.Node
+}
+
+func (g *settings) empty() bool {
+	return len(g.args)+len(g.env)+len(g.labels) == 0 && g.shell == nil && g.workdir == nil && g.user == nil
+}
+
+func hasKey(list []entry, key string) bool {
+	for _, e := range list {
+		if e.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// setting is what an instruction adds to settings.
+type setting struct {
+	kind    string
+	entries []entry
+	val     expr
+	reads   map[string]bool
+	odd     bool // a key expands, so that nobody knows what is set
+}
+
+// takes reports whether s can join g without a change of meaning.
+func (g *settings) takes(s setting) bool {
+	switch s.kind {
+	case "args", "env":
+		for _, e := range s.entries {
+			if hasKey(g.args, e.key) && s.kind == "args" || hasKey(g.env, e.key) || g.later[e.key] {
+				return false
+			}
+		}
+		return !(s.kind == "args" && len(g.env) > 0) && !(s.odd && !g.empty())
+	case "shell":
+		return g.shell == nil
+	case "workdir":
+		return g.workdir == nil && g.user == nil
+	case "user":
+		return g.user == nil
+	}
+	for _, e := range s.entries {
+		if hasKey(g.labels, e.key) {
+			return false
+		}
+	}
+	return !s.odd || len(g.labels) == 0
+}
+
+func (g *settings) add(s setting, st *step) {
+	if g.node == nil {
+		g.node = st.node
+	}
+	one := func() *attr { return &attr{comment: st.comment, val: s.val, from: st.node} }
+	if len(s.entries) > 0 && len(st.comment) > 0 {
+		s.entries[0].comment = st.comment
+	}
+	switch s.kind {
+	case "args":
+		g.args = append(g.args, s.entries...)
+		return
+	case "env":
+		g.env = append(g.env, s.entries...)
+		return
+	case "shell":
+		g.shell = one()
+		return
+	case "workdir":
+		g.workdir = one()
+	case "user":
+		g.user = one()
+	case "labels":
+		g.labels = append(g.labels, s.entries...)
+	}
+	if g.later == nil {
+		g.later = map[string]bool{}
+	}
+	for k := range s.reads {
+		g.later[k] = true
+	}
+}
+
+// write puts the attributes into a block.
+func (g *settings) write(b *block) {
+	object := func(name string, list []entry) {
+		if len(list) == 0 {
+			return
+		}
+		a := attr{name: name, from: g.node}
+		if len(list) == 1 {
+			a.comment, list[0].comment = list[0].comment, nil
+		}
+		a.val = obj(list)
+		b.attrs = append(b.attrs, a)
+	}
+	one := func(name string, a *attr) {
+		if a != nil {
+			a.name = name
+			b.attrs = append(b.attrs, *a)
+		}
+	}
+	object("args", g.args)
+	object("env", g.env)
+	one("shell", g.shell)
+	one("workdir", g.workdir)
+	one("user", g.user)
+	object("labels", g.labels)
+}
+
+func obj(list []entry) expr { return object{entries: list} }
+
+// layout writes a stage.
+func (im *importer) layout(st *stage) {
+	b := &block{head: "stage " + quote(st.name), from: st.node, comment: im.comments[st.node]}
+	st.block = b
+	if st.cmd.DocComment != "" && len(b.comment) == 1 {
+		b.comment = nil
+		b.set("description", str(st.cmd.DocComment), st.node)
+	}
+	b.set("from", st.from, st.node)
+	if st.plat != nil {
+		b.set("platform", st.plat, st.node)
+	}
+	if st.base != nil {
+		st.shell = st.base.shell
+		if len(st.bases) == 1 {
+			for k, v := range st.base.env {
+				st.env[k] = v
+			}
+		}
+	}
+	im.float(st)
+	head := &settings{}
+	leading := true
+	var set *settings
+	flush := func() {
+		if set != nil && !set.empty() {
+			sb := &block{head: "set", from: set.node}
+			set.write(sb)
+			if len(sb.attrs) == 1 && len(sb.attrs[0].comment) > 0 {
+				sb.comment, sb.attrs[0].comment = sb.attrs[0].comment, nil
+			}
+			b.blocks = append(b.blocks, sb)
+		}
+		set = nil
+	}
+	for _, s := range st.steps {
+		if s.floats {
+			im.learn(st, s)
+			continue
+		}
+		list, isSetting, ok := im.settingsOf(st, s)
+		if !ok {
+			continue
+		}
+		if isSetting {
+			for _, x := range list {
+				if leading && x.kind != "labels" && head.takes(x) {
+					head.add(x, s)
+					continue
+				}
+				leading = false
+				if set == nil || !set.takes(x) {
+					flush()
+					set = &settings{}
+				}
+				set.add(x, s)
+			}
+			im.learn(st, s)
+			continue
+		}
+		leading = false
+		flush()
+		im.step(st, s)
+	}
+	flush()
+	head.write(b)
+	im.image(st)
+	if st.index == len(im.stages)-1 {
+		b.end = trimComment(im.rest)
+	}
+}
+
+func trimComment(c []string) []string {
+	for len(c) > 0 && c[len(c)-1] == "" {
+		c = c[:len(c)-1]
+	}
+	return c
+}
+
+// settingsOf reads an instruction that changes the environment.
+func (im *importer) settingsOf(st *stage, s *step) ([]setting, bool, bool) {
+	ok := true
+	text := func(w string) string {
+		t, err := im.text(w)
+		if err != nil {
+			im.cannot(st, s.node, err)
+			ok = false
+		}
+		return t
+	}
+	pairs := func(kind string, kvs instructions.KeyValuePairs) []setting {
+		var out []setting
+		cur := setting{kind: kind, reads: map[string]bool{}}
+		for _, kv := range kvs {
+			k, v := text(kv.Key), text(kv.Value)
+			if hasKey(cur.entries, k) {
+				out = append(out, cur)
+				cur = setting{kind: kind, reads: map[string]bool{}}
+			}
+			if _, constant := im.constant(kv.Key); !constant {
+				cur.odd = true
+			}
+			for r := range im.refs(kv.Key, kv.Value) {
+				cur.reads[r] = true
+			}
+			cur.entries = append(cur.entries, entry{key: k, val: str(v)})
+		}
+		return append(out, cur)
+	}
+	switch c := s.cmd.(type) {
+	case *instructions.ArgCommand:
+		var out []setting
+		for _, a := range c.Args {
+			v, fine := im.stageArg(st, s, a)
+			ok = ok && fine
+			out = append(out, setting{kind: "args", entries: []entry{{key: a.Key, val: v}}})
+		}
+		return out, true, ok
+	case *instructions.EnvCommand:
+		ok = im.envOrder(st, s, c) && ok
+		return pairs("env", c.Env), true, ok
+	case *instructions.LabelCommand:
+		return pairs("labels", c.Labels), true, ok
+	case *instructions.ShellCommand:
+		return []setting{{kind: "shell", val: strs(c.Shell)}}, true, ok
+	case *instructions.WorkdirCommand:
+		return []setting{{kind: "workdir", val: str(text(c.Path)), reads: im.refs(c.Path)}}, true, ok
+	case *instructions.UserCommand:
+		return []setting{{kind: "user", val: str(text(c.User)), reads: im.refs(c.User)}}, true, ok
+	}
+	return nil, false, true
+}
+
+func strs(in []string) list {
+	out := list{}
+	for _, s := range in {
+		out = append(out, str(s))
+	}
+	return out
+}
+
+// envOrder refuses an ENV in which a value reads a name that the same instruction
+// sets before it: BuildKit expands it from the environment above, and an entry of
+// `env` sees those before it.
+func (im *importer) envOrder(st *stage, s *step, c *instructions.EnvCommand) bool {
+	set := map[string]bool{}
+	for i, kv := range c.Env {
+		if overlap(im.refs(kv.Key, kv.Value), set) {
+			if lit, ok := im.static(st, kv.Value); ok {
+				c.Env[i].Value = im.literalWord(lit)
+				continue
+			}
+			im.unsayable(s.node, "A value that reads its neighbour's name",
+				"%s is expanded from the environment above this ENV, although the same ENV sets what it reads; an entry of env in hbuild sees those before it. Write two ENV instructions in the order that is meant.", kv.String())
+			return false
+		}
+		if k, ok := im.constant(kv.Key); ok {
+			set[k] = true
+		}
+	}
+	return true
+}
+
+// learn notes what an instruction makes known of the environment.
+func (im *importer) learn(st *stage, s *step) {
+	switch c := s.cmd.(type) {
+	case *instructions.EnvCommand:
+		vals := make([]known, len(c.Env))
+		for i, kv := range c.Env {
+			if t, ok := im.literal(st, kv.Value); ok {
+				vals[i] = known{tmpl: t, ok: true}
+			}
+		}
+		for i, kv := range c.Env {
+			k, ok := im.constant(kv.Key)
+			if !ok {
+				st.env = map[string]known{}
+				continue
+			}
+			st.env[k] = vals[i]
+		}
+	case *instructions.ArgCommand:
+		for _, a := range c.Args {
+			k := known{}
+			if v, ok := im.stageArg(st, s, a); ok && v.render(0) != "null" {
+				e := v.render(0)
+				switch {
+				case strings.HasPrefix(e, `"`):
+					k = known{strings.TrimSuffix(e[1:], `"`), !strings.Contains(e, "$")}
+				default:
+					k = known{"${" + e + "}", true}
+					if x := im.varOf[a.Key]; x != nil && (x.def == nil && !x.split || x.def != nil && strings.Contains(x.def.render(0), "$${")) {
+						k.ok = false
+					}
+				}
+			}
+			st.env[a.Key] = k
+		}
+	case *instructions.ShellCommand:
+		st.shell = c.Shell
+	}
+}
+
+// literal is a word as the inside of an HCL template, for places that do not
+// expand at build time; false when what it reads is not known before the build.
+func (im *importer) literal(st *stage, word string) (string, bool) {
+	var b strings.Builder
+	for _, p := range split(word, im.esc) {
+		if !p.expand {
+			b.WriteString(escapeTemplate(escapeQuoted(p.text)))
+			continue
+		}
+		m := plainExpansion.FindStringSubmatch(p.text)
+		if m == nil {
+			return "", false
+		}
+		k := st.env[m[1]+m[2]]
+		if !k.ok {
+			return "", false
+		}
+		b.WriteString(k.tmpl)
+	}
+	return b.String(), true
+}
+
+// static is a word's value when it is known to be the same in every build.
+func (im *importer) static(st *stage, word string) (string, bool) {
+	t, ok := im.literal(st, word)
+	if !ok {
+		return "", false
+	}
+	return evalString(`"` + t + `"`)
+}
+
+// float decides which instructions only describe the image and can stand behind
+// the steps.
+func (im *importer) float(st *stage) {
+	changed := map[string]bool{} // by instructions below
+	odd, shell := false, false
+	placed := map[string]bool{} // labels that stay in place
+	for i := len(st.steps) - 1; i >= 0; i-- {
+		s := st.steps[i]
+		free := func(words ...string) bool {
+			r := im.refs(words...)
+			return len(r) == 0 || !odd && !overlap(r, changed)
+		}
+		switch c := s.cmd.(type) {
+		case *instructions.ArgCommand:
+			for _, a := range c.Args {
+				changed[a.Key] = true
+			}
+		case *instructions.EnvCommand:
+			for _, kv := range c.Env {
+				k, ok := im.constant(kv.Key)
+				changed[k], odd = true, odd || !ok
+			}
+		case *instructions.ShellCommand:
+			shell = true
+		case *instructions.LabelCommand:
+			s.floats = true
+			for _, kv := range c.Labels {
+				k, ok := im.constant(kv.Key)
+				s.floats = s.floats && free(kv.Key, kv.Value) && !placed[k] && (ok || len(placed) == 0)
+			}
+			if !s.floats {
+				for _, kv := range c.Labels {
+					k, _ := im.constant(kv.Key)
+					placed[k] = true
+				}
+			}
+		case *instructions.ExposeCommand:
+			s.floats = im.fixed(st, s, c.Ports, free)
+		case *instructions.VolumeCommand:
+			s.floats = im.fixed(st, s, c.Volumes, free)
+		case *instructions.StopSignalCommand:
+			words := []string{c.Signal}
+			s.floats = im.fixed(st, s, words, free)
+			c.Signal = words[0]
+		case *instructions.CmdCommand:
+			s.floats = true
+			im.explicit(st, s, &c.ShellDependantCmdLine, shell)
+		case *instructions.EntrypointCommand:
+			s.floats = true
+			im.explicit(st, s, &c.ShellDependantCmdLine, shell)
+		case *instructions.HealthCheckCommand, *instructions.OnbuildCommand, *instructions.MaintainerCommand:
+			s.floats = true
+		}
+	}
+}
+
+// fixed makes words that cannot be moved into ones that can, by what is known of
+// them.
+func (im *importer) fixed(st *stage, s *step, words []string, free func(...string) bool) bool {
+	for i, w := range words {
+		if free(w) {
+			continue
+		}
+		before := &stage{env: map[string]known{}}
+		for k, v := range st.env {
+			before.env[k] = v
+		}
+		for _, earlier := range st.steps {
+			if earlier == s {
+				break
+			}
+			im.learn(before, earlier)
+		}
+		v, ok := im.static(before, w)
+		if !ok {
+			im.unsayable(s.node, "A value that changes further down", "%s reads a variable that an instruction below sets again, and hbuild expands what describes an image after the last step.", w)
+			return true
+		}
+		words[i] = im.literalWord(v)
+	}
+	return true
+}
+
+// explicit gives a shell command that a later SHELL would change its shell.
+func (im *importer) explicit(st *stage, s *step, c *instructions.ShellDependantCmdLine, shellBelow bool) {
+	if !c.PrependShell || !shellBelow {
+		return
+	}
+	shell := st.shell
+	for _, earlier := range st.steps {
+		if earlier == s {
+			break
+		}
+		if sh, ok := earlier.cmd.(*instructions.ShellCommand); ok {
+			shell = sh.Shell
+		}
+	}
+	if shell == nil {
+		shell = []string{"/bin/sh", "-c"}
+		im.warnf(CodeFixed, s.node, "The shell was taken to be /bin/sh -c", "A SHELL further down would change this command, so it is written as a list; should the base image have a shell of its own, write that.")
+	}
+	c.CmdLine = append(append([]string{}, shell...), strings.Join(c.CmdLine, " "))
+	c.PrependShell = false
+}
+
+// image writes what describes the image.
+func (im *importer) image(st *stage) {
+	tail := map[string]*attr{}
+	order := []string{"labels", "author", "expose", "volumes", "stop_signal", "healthcheck", "onbuild", "entrypoint", "cmd"}
+	replace := func(name string, v expr, s *step) {
+		if old := tail[name]; old != nil {
+			im.warnf(CodeDropped, old.from, fmt.Sprintf("%s has no effect", strings.ToUpper(old.from.Value)), "Line %d replaces it.", s.node.StartLine)
+		}
+		tail[name] = &attr{name: name, val: v, from: s.node, comment: s.comment}
+	}
+	appendTo := func(name string, s *step, items ...expr) {
+		a := tail[name]
+		if a == nil {
+			a = &attr{name: name, val: list{}, from: s.node}
+			tail[name] = a
+		}
+		a.comment = append(a.comment, s.comment...)
+		l := a.val.(list)
+		for _, it := range items {
+			seen := false
+			for _, have := range l {
+				seen = seen || name != "onbuild" && have.render(0) == it.render(0)
+			}
+			if !seen {
+				l = append(l, it)
+			}
+		}
+		a.val = l
+	}
+	for _, s := range st.steps {
+		if !s.floats {
+			continue
+		}
+		switch c := s.cmd.(type) {
+		case *instructions.LabelCommand:
+			list, _, ok := im.settingsOf(st, s)
+			if !ok {
+				continue
+			}
+			a := tail["labels"]
+			if a == nil {
+				a = &attr{name: "labels", val: object{}, from: s.node}
+				tail["labels"] = a
+			}
+			o := a.val.(object)
+			first := true
+			for _, x := range list {
+				for _, e := range x.entries {
+					if first {
+						e.comment, first = s.comment, false
+					}
+					o.entries = putEntry(o.entries, e)
+				}
+			}
+			a.val = o
+		case *instructions.MaintainerCommand:
+			replace("author", str(c.Maintainer), s)
+		case *instructions.EntrypointCommand:
+			replace("entrypoint", im.command(c.ShellDependantCmdLine), s)
+		case *instructions.CmdCommand:
+			replace("cmd", im.command(c.ShellDependantCmdLine), s)
+		case *instructions.ExposeCommand:
+			for _, p := range c.Ports {
+				appendTo("expose", s, im.port(st, s, p))
+				s.comment = nil
+			}
+		case *instructions.VolumeCommand:
+			for _, v := range c.Volumes {
+				t, err := im.text(v)
+				if err != nil {
+					im.cannot(st, s.node, err)
+				}
+				appendTo("volumes", s, str(t))
+				s.comment = nil
+			}
+		case *instructions.StopSignalCommand:
+			t, err := im.text(c.Signal)
+			if err != nil {
+				im.cannot(st, s.node, err)
+			}
+			replace("stop_signal", str(t), s)
+		case *instructions.OnbuildCommand:
+			appendTo("onbuild", s, im.trigger(c.Expression))
+		case *instructions.HealthCheckCommand:
+			replace("healthcheck", health(c), s)
+		}
+	}
+	for _, name := range order {
+		if a := tail[name]; a != nil {
+			if o, ok := a.val.(object); ok && len(o.entries) == 1 {
+				a.comment, o.entries[0].comment = o.entries[0].comment, nil
+				a.val = o
+			}
+			st.block.tail = append(st.block.tail, *a)
+		}
+	}
+}
+
+// putEntry adds an entry; the last one of a key counts.
+func putEntry(list []entry, e entry) []entry {
+	for i := range list {
+		if list[i].key == e.key {
+			list[i].val = e.val
+			list[i].comment = append(list[i].comment, e.comment...)
+			return list
+		}
+	}
+	return append(list, e)
+}
+
+// trigger is an ONBUILD instruction's text.
+func (im *importer) trigger(text string) expr {
+	if strings.Contains(strings.TrimSuffix(text, "\n"), "\n") && strings.HasSuffix(text, "\n") {
+		return doc(text)
+	}
+	return str(text)
+}
+
+// command is a CMD or ENTRYPOINT.
+func (im *importer) command(c instructions.ShellDependantCmdLine) expr {
+	if c.PrependShell {
+		return str(strings.Join(c.CmdLine, " "))
+	}
+	return strs(c.CmdLine)
+}
+
+// port is an entry of EXPOSE. A host's part has no effect and goes.
+func (im *importer) port(st *stage, s *step, word string) expr {
+	if c, ok := im.constant(word); ok {
+		if i := strings.LastIndexByte(c, ':'); i >= 0 {
+			c = c[i+1:]
+		}
+		if n, err := strconv.ParseUint(c, 10, 16); err == nil && strconv.FormatUint(n, 10) == c {
+			return raw(c)
+		}
+		return str(strings.ReplaceAll(c, "$", `\$`))
+	}
+	t, err := im.text(word)
+	if err != nil {
+		im.cannot(st, s.node, err)
+	}
+	return str(t)
+}
+
+// health is a HEALTHCHECK.
+func health(c *instructions.HealthCheckCommand) expr {
+	h := c.Health
+	if len(h.Test) == 0 || h.Test[0] == "NONE" {
+		return str("none")
+	}
+	o := object{}
+	put := func(key string, v expr) { o.entries = append(o.entries, entry{key: key, val: v}) }
+	if h.Test[0] == "CMD-SHELL" {
+		put("command", str(strings.Join(h.Test[1:], " ")))
+	} else {
+		put("command", strs(h.Test[1:]))
+	}
+	for _, d := range []struct{ key, text string }{
+		{"interval", h.Interval.String()}, {"timeout", h.Timeout.String()},
+		{"start_period", h.StartPeriod.String()}, {"start_interval", h.StartInterval.String()},
+	} {
+		if d.text != "0s" {
+			put(d.key, str(short(d.text)))
+		}
+	}
+	if h.Retries != 0 {
+		put("retries", raw(strconv.Itoa(h.Retries)))
+	}
+	return o
+}
+
+// short drops the zero parts at the end of a duration: 5m0s is 5m.
+func short(d string) string {
+	if strings.HasSuffix(d, "m0s") {
+		d = strings.TrimSuffix(d, "0s")
+	}
+	if strings.HasSuffix(d, "h0m") {
+		d = strings.TrimSuffix(d, "0m")
+	}
+	return d
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// cannot reports a word that hbuild cannot say, or that BuildKit cannot read.
+func (im *importer) cannot(_ *stage, n *parser.Node, err error) {
+	code := CodeInvalid
+	if strings.HasPrefix(err.Error(), "hbuild has no") {
+		code = CodeUnsayable
+	}
+	im.errorf(code, n, sentence(err.Error()), "The instruction cannot be imported.")
+}

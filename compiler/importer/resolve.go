@@ -1,0 +1,537 @@
+package importer
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+	"github.com/tonistiigi/go-csvvalue"
+
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// stage is a stage of the Dockerfile.
+type stage struct {
+	index  int
+	cmd    *instructions.Stage
+	node   *parser.Node
+	steps  []*step
+	name   string // in HCL
+	base   *stage // with the default arguments
+	from   expr
+	plat   expr            // platform; nil for the target's
+	bases  map[*stage]bool // all that FROM may choose
+	wanted bool
+	env    map[string]known
+	block  *block
+	shell  []string // at the end; nil when only the base image knows
+}
+
+// step is an instruction of a stage.
+type step struct {
+	node    *parser.Node
+	cmd     instructions.Command
+	comment []string
+	from    *source // COPY --from
+	mounts  []*mount
+	floats  bool // it only describes the image, and goes behind the steps
+}
+
+// source is what a `from` names.
+type source struct {
+	stage *stage
+	image string
+}
+
+// mount is a --mount, its options not yet expanded.
+type mount struct {
+	fields map[string]string
+	from   *source
+}
+
+// resolve finds the stages that FROM, COPY and mounts name, as BuildKit does, and
+// which of them are wanted.
+func (im *importer) resolve() bool {
+	env, ok := im.globals()
+	if !ok {
+		return false
+	}
+	for _, st := range im.stages {
+		if !im.baseOf(st, env) {
+			return false
+		}
+	}
+	for _, st := range im.stages {
+		for _, s := range st.steps {
+			if !im.sourcesOf(st, s) {
+				return false
+			}
+		}
+	}
+	if !im.acyclic() {
+		return false
+	}
+	target := im.stages[len(im.stages)-1]
+	if im.opt.Target != "" {
+		if target = im.stageNamed(im.opt.Target); target == nil {
+			var names []string
+			for _, st := range im.stages {
+				if st.cmd.Name != "" {
+					names = append(names, st.cmd.Name)
+				}
+			}
+			im.diags = append(im.diags, diag.Error(CodeNoTarget, hcl.Range{}, fmt.Sprintf("target stage %q could not be found", im.opt.Target),
+				"The Dockerfile has the stages "+diag.List(names, 20)+"."+diag.DidYouMean(im.opt.Target, names)))
+			return false
+		}
+	}
+	im.want(target)
+	if im.opt.Target == "" {
+		for _, st := range im.stages {
+			im.want(st)
+		}
+	}
+	return im.ordered()
+}
+
+// stageNamed is the last stage of a name; names are compared without case.
+func (im *importer) stageNamed(name string) *stage {
+	for i := len(im.stages) - 1; i >= 0; i-- {
+		if strings.EqualFold(im.stages[i].cmd.Name, name) {
+			return im.stages[i]
+		}
+	}
+	return nil
+}
+
+// earlier is the last stage before st that has exactly this name.
+func (im *importer) earlier(st *stage, name string) *stage {
+	for i := st.index - 1; i >= 0; i-- {
+		if n := im.stages[i].cmd.Name; n != "" && n == name {
+			return im.stages[i]
+		}
+	}
+	return nil
+}
+
+// baseOf resolves a FROM.
+func (im *importer) baseOf(st *stage, env shell.EnvGetter) bool {
+	lex := shell.NewLex(rune(im.esc))
+	name, _, err := lex.ProcessWord(st.cmd.BaseName, env)
+	if err != nil {
+		im.failAt(CodeInvalid, err, st.node)
+		return false
+	}
+	if name == "" {
+		im.errorf(CodeInvalid, st.node, fmt.Sprintf("base name (%s) should not be blank", st.cmd.BaseName),
+			"An argument without a default decides it. Give it one to import with: --build-arg NAME=VALUE.")
+		return false
+	}
+	if !im.platformOf(st, env) {
+		return false
+	}
+	if st.base = im.earlier(st, name); st.base != nil {
+		st.bases = map[*stage]bool{st.base: true}
+		return im.chosen(st, name)
+	}
+	if name == "scratch" {
+		st.from, st.plat = raw("scratch"), nil // BuildKit's scratch has the target's platform
+		return true
+	}
+	if _, err := reference.ParseNormalizedNamed(name); err != nil {
+		im.errorf(CodeInvalid, st.node, fmt.Sprintf("failed to parse stage name %q: %v", name, err), "It is neither a stage above nor an image.")
+		return false
+	}
+	ref, err := im.template(st.cmd.BaseName, nil)
+	if err != nil {
+		im.warnf(CodeFixed, st.node, "The base image was worked out", "%v, so the image is the one that the defaults give, whatever a caller sets.", err)
+		ref = str(name)
+	}
+	st.from = call{"image", []expr{ref}}
+	return true
+}
+
+// chosen is the `from` of a stage that starts from another one.
+func (im *importer) chosen(st *stage, name string) bool {
+	if st.plat != nil {
+		im.warnf(CodeDropped, st.node, "--platform has no effect here", "A stage that starts from a stage has its platform.")
+		st.plat = nil
+	}
+	if _, ok := im.constant(st.cmd.BaseName); ok {
+		return true // named when all stages have names
+	}
+	parts := split(st.cmd.BaseName, im.esc)
+	var re strings.Builder
+	variables := 0
+	for _, p := range parts {
+		if p.expand {
+			variables++
+			re.WriteString("(.*)")
+		} else {
+			re.WriteString(regexp.QuoteMeta(p.text))
+		}
+	}
+	pattern := regexp.MustCompile("^" + re.String() + "$")
+	for _, other := range im.stages[:st.index] {
+		if n := other.cmd.Name; n != "" && pattern.MatchString(n) && im.earlier(st, n) == other {
+			st.bases[other] = true
+		}
+	}
+	return true
+}
+
+// stageChoice is a literal object of the stages that a FROM chooses from.
+func (im *importer) stageChoice(st *stage) expr {
+	parts := split(st.cmd.BaseName, im.esc)
+	prefix, suffix, n := "", "", 0
+	for _, p := range parts {
+		switch {
+		case p.expand:
+			n++
+		case n == 0:
+			prefix += p.text
+		default:
+			suffix += p.text
+		}
+	}
+	word := st.cmd.BaseName
+	if n == 1 {
+		for _, p := range parts {
+			if p.expand {
+				word = p.text
+			}
+		}
+	} else {
+		prefix, suffix = "", ""
+	}
+	key, err := im.template(word, nil)
+	if err != nil {
+		im.warnf(CodeFixed, st.node, "The base stage was worked out", "%v, so the stage is the one that the defaults give, whatever a caller sets.", err)
+		return raw("stage." + st.base.name)
+	}
+	var o object
+	for _, other := range im.stages[:st.index] {
+		if st.bases[other] {
+			k := strings.TrimSuffix(strings.TrimPrefix(other.cmd.Name, prefix), suffix)
+			o.entries = append(o.entries, entry{key: k, val: raw("stage." + other.name)})
+		}
+	}
+	return indexed{o, key}
+}
+
+// indexed is an object with one of its entries chosen.
+type indexed struct {
+	of  object
+	key expr
+}
+
+func (e indexed) render(depth int) string {
+	return e.of.render(depth) + "[" + e.key.render(depth) + "]"
+}
+
+// platformOf reads --platform of a FROM.
+func (im *importer) platformOf(st *stage, env shell.EnvGetter) bool {
+	if st.cmd.Platform == "" {
+		return true
+	}
+	v, _, err := shell.NewLex(rune(im.esc)).ProcessWord(st.cmd.Platform, env)
+	if err != nil {
+		im.failAt(CodeInvalid, err, st.node)
+		return false
+	}
+	if v == "" {
+		im.errorf(CodeInvalid, st.node, "empty platform value from expression "+st.cmd.Platform, "An argument without a default decides it. Give it one to import with: --build-arg NAME=VALUE.")
+		return false
+	}
+	p, err := platforms.Parse(v)
+	if err != nil {
+		im.errorf(CodeInvalid, st.node, fmt.Sprintf("failed to parse platform %s: %v", st.cmd.Platform, cause(err)), "A platform is os/architecture[/variant].")
+		return false
+	}
+	if _, constant := im.constant(st.cmd.Platform); constant {
+		st.plat = str(platforms.FormatAll(p))
+		return true
+	}
+	if st.plat, err = im.template(st.cmd.Platform, nil); err != nil {
+		im.warnf(CodeFixed, st.node, "The platform was worked out", "%v, so the platform is the one that the defaults give, whatever a caller sets.", err)
+		st.plat = str(platforms.FormatAll(p))
+	}
+	return true
+}
+
+// sourcesOf resolves what a step reads.
+func (im *importer) sourcesOf(st *stage, s *step) bool {
+	switch c := s.cmd.(type) {
+	case *instructions.CopyCommand:
+		return c.From == "" || im.copySource(st, s, c.From)
+	case *instructions.RunCommand:
+		for _, f := range s.node.Flags {
+			v, ok := strings.CutPrefix(f, "--mount=")
+			if !ok {
+				continue
+			}
+			m := &mount{fields: mountFields(v)}
+			if name := m.fields["from"]; name != "" {
+				m.from = im.named(name)
+				if m.from.stage == nil && !im.imageName(s, name) {
+					return false
+				}
+			}
+			s.mounts = append(s.mounts, m)
+		}
+	}
+	return true
+}
+
+func (im *importer) copySource(st *stage, s *step, from string) bool {
+	if word, _, err := shell.NewLex(rune(im.esc)).ProcessWord(from, mapEnv{}); err != nil || word != from {
+		if err != nil {
+			im.failAt(CodeInvalid, err, s.node)
+		} else {
+			im.errorf(CodeInvalid, s.node, "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround", "BuildKit refuses this, so it cannot be imported.")
+		}
+		return false
+	}
+	if i, err := strconv.Atoi(from); err == nil {
+		if i < 0 || i >= len(im.stages) {
+			im.errorf(CodeInvalid, s.node, fmt.Sprintf("invalid stage index %d", i), "The Dockerfile has %d stages; the first is 0.", len(im.stages))
+			return false
+		}
+		s.from = &source{stage: im.stages[i]}
+		return true
+	}
+	s.from = im.named(from)
+	return s.from.stage != nil || im.imageName(s, from)
+}
+
+// named is the stage or the image of a name.
+func (im *importer) named(name string) *source {
+	if st := im.stageNamed(name); st != nil {
+		return &source{stage: st}
+	}
+	return &source{image: name}
+}
+
+func (im *importer) imageName(s *step, name string) bool {
+	if name == "scratch" {
+		return true
+	}
+	if _, err := reference.ParseNormalizedNamed(name); err != nil {
+		im.errorf(CodeInvalid, s.node, fmt.Sprintf("failed to parse stage name %q: %v", name, err), "It is neither a stage nor an image.")
+		return false
+	}
+	return true
+}
+
+var mountAliases = map[string]string{"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
+
+// mountFields are the options of a --mount by their first names.
+func mountFields(value string) map[string]string {
+	fields, _ := csvvalue.Fields(value, nil) // parsed before
+	out := map[string]string{}
+	for _, f := range fields {
+		k, v, ok := strings.Cut(f, "=")
+		k = strings.ToLower(k)
+		if full := mountAliases[k]; full != "" {
+			k = full
+		}
+		if !ok {
+			v = "true"
+		}
+		if k == "readwrite" { // the two are one option, and the last counts
+			delete(out, "readonly")
+		} else if k == "readonly" {
+			delete(out, "readwrite")
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// deps calls visit for each stage that a stage is made from.
+func (st *stage) deps(visit func(*stage, *step)) {
+	for b := range st.bases {
+		visit(b, nil)
+	}
+	for _, s := range st.steps {
+		if s.from != nil && s.from.stage != nil {
+			visit(s.from.stage, s)
+		}
+		for _, m := range s.mounts {
+			if m.from != nil && m.from.stage != nil {
+				visit(m.from.stage, s)
+			}
+		}
+	}
+}
+
+// acyclic reports stages that are made from themselves.
+func (im *importer) acyclic() bool {
+	state := map[*stage]int{}
+	ok := true
+	var walk func(st *stage)
+	walk = func(st *stage) {
+		state[st] = 1
+		st.deps(func(d *stage, _ *step) {
+			switch {
+			case !ok:
+			case state[d] == 1:
+				name := d.cmd.Name
+				if name == "" {
+					name = fmt.Sprintf("stage-%d", d.index)
+				}
+				im.errorf(CodeInvalid, d.node, "circular dependency detected on stage: "+name, "BuildKit refuses this, so it cannot be imported.")
+				ok = false
+			case state[d] == 0:
+				walk(d)
+			}
+		})
+		state[st] = 2
+	}
+	for _, st := range im.stages {
+		if state[st] == 0 && ok {
+			walk(st)
+		}
+	}
+	return ok
+}
+
+// ordered reports steps that read a stage below their own.
+func (im *importer) ordered() bool {
+	ok := true
+	for _, st := range im.stages {
+		if !st.wanted {
+			continue
+		}
+		st.deps(func(d *stage, s *step) {
+			if s == nil || d.index < st.index {
+				return
+			}
+			ok = false
+			if _, isCopy := s.cmd.(*instructions.CopyCommand); isCopy {
+				im.errorf(CodeInvalid, s.node, fmt.Sprintf("cannot copy from stage %q, it needs to be defined before current stage %q", d.cmd.Name, st.cmd.Name), "BuildKit refuses this, so it cannot be imported.")
+			} else {
+				im.errorf(CodeInvalid, s.node, fmt.Sprintf("cannot mount from stage %q, stage needs to be defined before current command", d.cmd.Name), "BuildKit refuses this, so it cannot be imported.")
+			}
+		})
+	}
+	return ok
+}
+
+func (im *importer) want(st *stage) {
+	if st.wanted {
+		return
+	}
+	st.wanted = true
+	st.deps(func(d *stage, _ *step) { im.want(d) })
+}
+
+// ---- names ------------------------------------------------------------------
+
+var notName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
+// unique makes a name that HCL takes and nothing of the kind has.
+func (im *importer) unique(kind, name, fallback string) string {
+	name = strings.Trim(notName.ReplaceAllString(name, "_"), "_-")
+	if name == "" {
+		name = fallback
+	}
+	if c := name[0]; c >= '0' && c <= '9' {
+		name = fallback + "_" + name
+	}
+	if im.taken[kind] == nil {
+		im.taken[kind] = map[string]bool{}
+	}
+	try := name
+	for i := 2; im.taken[kind][strings.ToLower(try)]; i++ {
+		try = fmt.Sprintf("%s_%d", name, i)
+	}
+	im.taken[kind][strings.ToLower(try)] = true
+	return try
+}
+
+// nameStages gives every stage a name: its own, or one from what it does.
+func (im *importer) nameStages() {
+	im.taken["stage"] = map[string]bool{"default": true, "scratch": true, "context": true}
+	for _, named := range []bool{true, false} {
+		for _, st := range im.stages {
+			if !st.wanted || (st.cmd.Name != "") != named {
+				continue
+			}
+			name := st.cmd.Name
+			if !named {
+				name = im.roleOf(st)
+			}
+			if im.taken["stage"][name] {
+				name += "_stage"
+			}
+			st.name = im.unique("stage", name, "stage")
+		}
+	}
+	for _, st := range im.stages {
+		if st.wanted && st.base != nil {
+			if len(st.bases) > 1 {
+				st.from = im.stageChoice(st)
+			} else {
+				st.from = raw("stage." + st.base.name)
+			}
+		}
+	}
+}
+
+// roleOf names a stage from what it does.
+func (im *importer) roleOf(st *stage) string {
+	last := st.index == len(im.stages)-1
+	runs, copies := 0, 0
+	for _, s := range st.steps {
+		switch c := s.cmd.(type) {
+		case *instructions.RunCommand:
+			runs++
+		case *instructions.CopyCommand:
+			if c.From == "" {
+				copies++
+			}
+		case *instructions.AddCommand:
+			copies++
+		}
+	}
+	base := im.imageBase(st)
+	switch {
+	case last && len(im.stages) > 1:
+		return "runtime"
+	case last:
+		return "app"
+	case runs == 0 && copies == 0 && base != "":
+		return base
+	case runs > 0 && copies > 0:
+		return "build"
+	case runs > 0:
+		return "tools"
+	}
+	return "files"
+}
+
+// imageBase is the last part of the base image's name; "" for none.
+func (im *importer) imageBase(st *stage) string {
+	if st.base != nil || st.cmd.BaseName == "scratch" {
+		return ""
+	}
+	env, _ := im.globals()
+	name, _, err := shell.NewLex(rune(im.esc)).ProcessWord(st.cmd.BaseName, env)
+	if err != nil {
+		return ""
+	}
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return ""
+	}
+	return path.Base(reference.Path(ref))
+}
