@@ -1,0 +1,319 @@
+package frontend
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/hashicorp/hcl/v2"
+	bk "github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/patternmatcher/ignorefile"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/llb"
+)
+
+// mainContext is the build context: the module's directory.
+type mainContext struct {
+	tree  tree
+	state *bk.State // nil for a directory of the caller's machine
+}
+
+// mainContext finds the build context, without asking for any of it.
+func (b *builder) mainContext(ctx context.Context) (*mainContext, error) {
+	if !b.remoteContext(ctx) {
+		return &mainContext{tree: &localTree{
+			ctx: ctx, client: b.client, marshal: []bk.ConstraintsOpt{bk.WithCaps(b.opts.LLBCaps)},
+			name: dockerui.DefaultLocalNameContext, session: b.session(dockerui.DefaultLocalNameContext),
+			dirs: map[string]map[string]*fstypes.Stat{}, walked: map[string]bool{}, links: map[string]string{}, files: map[string][]byte{},
+		}}, nil
+	}
+	st, err := b.ui.MainContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &mainContext{tree: &remoteTree{ctx: ctx, client: b.client, state: *st}, state: st}, nil
+}
+
+// remoteContext reports whether the build context is not a local directory: a
+// git repository, a URL or another build's result.
+func (b *builder) remoteContext(ctx context.Context) bool {
+	key := dockerui.DefaultLocalNameContext
+	if k := b.opts.Opts["contextkey"]; k != "" {
+		key = k
+	}
+	ref := b.opts.Opts[key]
+	if _, ok, _ := dockerui.DetectGitContext(ref, nil); ok {
+		return true
+	}
+	if _, _, ok := dockerui.DetectHTTPContext(ref); ok {
+		return true
+	}
+	inputs, err := b.client.Inputs(ctx)
+	_, ok := inputs[dockerui.DefaultLocalNameContext]
+	return err == nil && ok
+}
+
+// remoteTree is a tree that is made when it is first looked at.
+type remoteTree struct {
+	ctx    context.Context
+	client gateway.Client
+	state  bk.State
+	made   *refTree
+}
+
+func (t *remoteTree) get() (refTree, error) {
+	if t.made == nil {
+		def, err := t.state.Marshal(t.ctx)
+		if err != nil {
+			return refTree{}, err
+		}
+		res, err := t.client.Solve(t.ctx, gateway.SolveRequest{Definition: def.ToPB(), Evaluate: true})
+		if err != nil {
+			return refTree{}, err
+		}
+		ref, err := res.SingleRef()
+		if err != nil {
+			return refTree{}, err
+		}
+		t.made = &refTree{t.ctx, ref}
+	}
+	return *t.made, nil
+}
+
+func (t *remoteTree) stat(name string) (*fstypes.Stat, error) {
+	r, err := t.get()
+	if err != nil {
+		return nil, err
+	}
+	return r.stat(name)
+}
+
+func (t *remoteTree) read(name string) ([]byte, error) {
+	r, err := t.get()
+	if err != nil {
+		return nil, err
+	}
+	return r.read(name)
+}
+
+func (t *remoteTree) list(dir string) ([]*fstypes.Stat, error) {
+	r, err := t.get()
+	if err != nil {
+		return nil, err
+	}
+	return r.list(dir)
+}
+
+// replaced marks the path of a context that the caller replaced; the option's
+// name follows.
+const replaced = "context:"
+
+// matchContexts fills the map of replaced contexts: those of --build-context that
+// the module has. One that it does not have is a mistake, for nothing would use
+// it; the frontend's own image may have been replaced so too.
+func (b *builder) matchContexts(m *module, into map[string]string) error {
+	names := m.Module.Names(lang.KindContext)
+	for _, given := range b.call.contexts {
+		base, _, _ := strings.Cut(given, ".")
+		i := slices.IndexFunc(names, func(n string) bool { return n == given || strings.EqualFold(n, base) })
+		switch {
+		case i >= 0:
+			_, key, keyed := strings.Cut(given, ".")
+			name := names[i]
+			if keyed {
+				name += "." + key
+			}
+			into[name] = replaced + given
+		case !b.isFrontend(given):
+			return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("No context is called %q", given),
+				fmt.Sprintf("--build-context %s gives one, and the module does not have it.%s There are: %s. A context replaces a context of the file; the images that a file names stay as they are.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})
+		}
+	}
+	return nil
+}
+
+// isFrontend reports whether a context's name is the image of this frontend.
+func (b *builder) isFrontend(name string) bool {
+	full := func(s string) string {
+		n, err := reference.ParseNormalizedNamed(s)
+		if err != nil {
+			return s
+		}
+		return reference.FamiliarName(n)
+	}
+	source := b.opts.Opts["source"]
+	return source != "" && full(source) == full(name)
+}
+
+// localContexts say where the contexts of a graph come from.
+type localContexts struct {
+	b      *builder
+	main   *mainContext
+	graph  *ir.Graph
+	locals map[*ir.Context]string // local sources by context, where it is not its name
+	images bool                   // a context is an image, which differs by platform
+}
+
+// contexts looks at the contexts of a graph, and sets the patterns of those that
+// the caller replaced by directories.
+func (b *builder) contexts(ctx context.Context, m *module, g *ir.Graph) (*localContexts, error) {
+	lc := &localContexts{b: b, main: m.main, graph: g, locals: map[*ir.Context]string{}}
+	for _, c := range g.Contexts {
+		given, ok := strings.CutPrefix(c.Path, replaced)
+		if !ok {
+			continue
+		}
+		value, ok := b.opts.Opts["context:"+given]
+		if local, isLocal := strings.CutPrefix(value, "local:"); isLocal {
+			lc.locals[c] = local
+			var err error
+			if c.Patterns, err = b.ownIgnoreFile(ctx, local, given); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		lc.images = lc.images || !ok || strings.HasPrefix(value, "docker-image:") || strings.HasPrefix(value, "oci-layout:")
+	}
+	return lc, nil
+}
+
+// ownIgnoreFile reads the ignore file of a directory that replaces a context.
+func (b *builder) ownIgnoreFile(ctx context.Context, local, name string) ([]string, error) {
+	t := &localTree{ctx: ctx, client: b.client, session: b.session(local), name: local, marshal: []bk.ConstraintsOpt{bk.WithCaps(b.opts.LLBCaps)}}
+	ref, err := t.solve(
+		bk.FollowPaths([]string{dockerui.DefaultDockerignoreName}), bk.SharedKeyHint("context:"+name+"-"+dockerui.DefaultDockerignoreName),
+		bk.WithCustomName("[context "+name+"] load "+dockerui.DefaultDockerignoreName), bk.Differ(bk.DiffNone, false),
+	)
+	if err != nil {
+		return nil, err
+	}
+	data, err := refTree{ctx, ref}.read(dockerui.DefaultDockerignoreName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ignorefile.ReadAll(bytes.NewReader(data))
+}
+
+// name is llb.Options.LocalName.
+func (lc *localContexts) name(c *ir.Context) string { return lc.locals[c] }
+
+// groups splits requests into those that can be lowered together: all of them, or
+// with images as contexts those of one platform.
+func (lc *localContexts) groups(reqs []llb.Request) [][]int {
+	var out [][]int
+	index := map[string]int{}
+	for i, r := range reqs {
+		key := ""
+		if lc.images && r.Platform != nil {
+			key = platformID(*r.Platform)
+		}
+		n, ok := index[key]
+		if !ok {
+			n = len(out)
+			index[key] = n
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], i)
+	}
+	return out
+}
+
+// states are the contexts that are no local directory of their own, for a
+// platform.
+func (lc *localContexts) states(ctx context.Context, p *ocispecs.Platform) (map[*ir.Context]bk.State, error) {
+	out := map[*ir.Context]bk.State{}
+	if p == nil {
+		p = &lc.b.platforms()[0]
+	}
+	for _, c := range lc.graph.Contexts {
+		if _, ok := lc.locals[c]; ok {
+			continue
+		}
+		given, ok := strings.CutPrefix(c.Path, replaced)
+		if !ok {
+			if st := lc.part(c); st != nil {
+				out[c] = *st
+			}
+			continue
+		}
+		named, err := lc.b.ui.NamedContext(given, dockerui.ContextOpt{Platform: p, ResolveMode: lc.b.ui.ImageResolveMode.String()})
+		if err == nil && named == nil {
+			err = errors.New("it is not given for this platform")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--build-context %s: %w", given, err)
+		}
+		st, _, err := named.Load(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("--build-context %s: %w", given, err)
+		}
+		out[c] = *st
+	}
+	return out, nil
+}
+
+// part is a context that lies in the build context; nil is the whole of a local
+// one. A client sends the directories that it was told of, and a directory within
+// one of them has to be taken out of it here.
+func (lc *localContexts) part(c *ir.Context) *bk.State {
+	dir := path.Clean(c.Path)
+	if st := lc.main.state; st != nil {
+		if dir == "." {
+			return st
+		}
+		return subdirectory(*st, dir)
+	}
+	if dir == "." && c.Name == "default" {
+		return nil
+	}
+	name := dockerui.DefaultLocalNameContext
+	opts := []bk.LocalOption{
+		bk.SessionID(lc.b.session(name)), bk.SharedKeyHint(name + ":" + c.Name), bk.ExcludePatterns(within(dir, c.Patterns)),
+		bk.WithCustomName("[context " + c.Name + "] load from client"),
+	}
+	if dir != "." {
+		opts = append(opts, bk.IncludePatterns([]string{escape(dir)}))
+	}
+	st := bk.Local(name, opts...)
+	if dir == "." {
+		return &st
+	}
+	return subdirectory(st, dir)
+}
+
+func subdirectory(st bk.State, dir string) *bk.State {
+	out := bk.Scratch().File(bk.Copy(st, "/"+dir, "/", &bk.CopyInfo{CopyDirContentsOnly: true}), dockerui.WithInternalName("take "+dir+" of the build context"))
+	return &out
+}
+
+// within makes exclude patterns of a directory into those of one above it.
+func within(dir string, patterns []string) []string {
+	if dir == "." {
+		return patterns
+	}
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		rest, not := strings.CutPrefix(p, "!")
+		out[i] = escape(dir) + "/" + strings.TrimPrefix(rest, "/")
+		if not {
+			out[i] = "!" + out[i]
+		}
+	}
+	return out
+}

@@ -1,0 +1,293 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	bk "github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/llb"
+)
+
+// Build is the frontend: a [gateway.BuildFunc] for
+// grpcclient.RunFromEnvironment, or for client.Build in a test. It answers a
+// subrequest, or builds the address that the option `target` names.
+//
+// A mistake in the module is an error that carries the places as
+// errdefs.Source, so that clients print the HCL lines.
+func Build(ctx context.Context, c gateway.Client) (res *gateway.Result, err error) {
+	defer func() {
+		// The container's stderr goes to the daemon's log, where no caller looks.
+		if p := recover(); p != nil {
+			res, err = nil, fmt.Errorf("hbuild has a bug: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := checkCaps(c.BuildOpts().Opts["frontend.caps"]); err != nil {
+		return nil, err
+	}
+	ui, err := dockerui.NewClient(c)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{client: &pinned{Client: c}, ui: ui, opts: c.BuildOpts()}
+	if b.call, err = readCall(ui, b.opts.Opts); err != nil {
+		return nil, err
+	}
+	if res, ok, err := b.subrequest(ctx); ok || err != nil {
+		return res, err
+	}
+	return b.build(ctx)
+}
+
+// builder is one call of the frontend.
+type builder struct {
+	client gateway.Client
+	ui     *dockerui.Client
+	opts   gateway.BuildOpts
+	call   *call
+}
+
+// pinned answers each question about an image once: the platforms of a build
+// share most of their images, and all must build on the same ones even when a
+// tag moves meanwhile.
+type pinned struct {
+	gateway.Client
+	mu      sync.Mutex
+	answers map[string]func() (string, digest.Digest, []byte, error)
+}
+
+// ResolveImageConfig implements llb.ImageMetaResolver.
+func (p *pinned) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	key := ref
+	if o := opt.ImageOpt; o != nil {
+		key += fmt.Sprintf("|%s|%v", o.ResolveMode, o.Platform)
+	}
+	if o := opt.OCILayoutOpt; o != nil {
+		key += fmt.Sprintf("|%v|%v", o.Store, o.Platform)
+	}
+	p.mu.Lock()
+	ask := p.answers[key]
+	if ask == nil {
+		ask = onceValues(func() (string, digest.Digest, []byte, error) { return p.Client.ResolveImageConfig(ctx, ref, opt) })
+		if p.answers == nil {
+			p.answers = map[string]func() (string, digest.Digest, []byte, error){}
+		}
+		p.answers[key] = ask
+	}
+	p.mu.Unlock()
+	return ask()
+}
+
+func onceValues(f func() (string, digest.Digest, []byte, error)) func() (string, digest.Digest, []byte, error) {
+	var once sync.Once
+	var ref string
+	var dgst digest.Digest
+	var config []byte
+	var err error
+	return func() (string, digest.Digest, []byte, error) {
+		once.Do(func() { ref, dgst, config, err = f() })
+		return ref, dgst, config, err
+	}
+}
+
+// resolver adds the call's resolve mode to questions that have none: with
+// Docker's own engine an image that it has is used without asking a registry.
+type resolver struct {
+	gateway.Client
+	mode bk.ResolveMode
+}
+
+// ResolveImageConfig implements llb.ImageMetaResolver.
+func (r resolver) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	if o := opt.ImageOpt; o != nil && r.mode != bk.ResolveModeDefault && o.ResolveMode == bk.ResolveModeDefault.String() {
+		image := *o
+		image.ResolveMode = r.mode.String()
+		opt.ImageOpt = &image
+	}
+	return r.Client.ResolveImageConfig(ctx, ref, opt)
+}
+
+// build builds the requested target: what it requires first, then its platforms
+// all at once.
+func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
+	m, err := b.load(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	sel, err := b.choose(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	lowered, err := b.lower(ctx, m, sel)
+	if err != nil {
+		return nil, err
+	}
+	m.warn(ctx, sel.warnings)
+	if err := b.requirements(ctx, sel, lowered); err != nil {
+		return nil, err
+	}
+	t := sel.target
+	b.ui.TargetPlatforms = nil
+	for _, build := range t.Builds {
+		if build.Platform != nil {
+			b.ui.TargetPlatforms = append(b.ui.TargetPlatforms, *build.Platform)
+		}
+	}
+	b.ui.MultiPlatformRequested = b.ui.MultiPlatformRequested || len(t.Builds) > 1
+	rb, err := b.ui.Build(ctx, func(ctx context.Context, _ *ocispecs.Platform, i int) (*dockerui.BuildResult, error) {
+		r := lowered[mainStage(t.Builds[i])][i]
+		ref, err := b.solve(ctx, r, false)
+		if err != nil {
+			return nil, err
+		}
+		return &dockerui.BuildResult{Reference: ref, Image: r.Image, BaseImage: r.BaseImage, Epoch: r.Epoch}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, kv := range t.Annotations {
+		rb.AddMeta(exptypes.AnnotationManifestKey(nil, kv.Key), []byte(kv.Value))
+	}
+	return rb.Finalize()
+}
+
+// mainStage is what a build returns: the image, else the files.
+func mainStage(b *ir.Build) *ir.Stage {
+	if b.Image != nil {
+		return b.Image
+	}
+	return b.Files
+}
+
+// requirements solves what the target requires, so that a failing test or base
+// fails the build. Tags and files of theirs are other builds' results, which one
+// call of a frontend does not have.
+func (b *builder) requirements(ctx context.Context, sel *selection, lowered results) error {
+	eg, ctx := errgroup.WithContext(ctx)
+	for _, t := range sel.graph.Targets {
+		if t == sel.target {
+			continue
+		}
+		for i, build := range t.Builds {
+			for _, st := range []*ir.Stage{build.Image, build.Files} {
+				if st == nil {
+					continue
+				}
+				r := lowered[st][i]
+				eg.Go(func() error {
+					_, err := b.solve(ctx, r, true)
+					return err
+				})
+			}
+		}
+	}
+	return eg.Wait()
+}
+
+// solve asks for a result's files; evaluate waits until they are there.
+func (b *builder) solve(ctx context.Context, r *llb.Result, evaluate bool) (gateway.Reference, error) {
+	def, err := r.Definition(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := b.client.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB(), CacheImports: b.ui.CacheImports, Evaluate: evaluate})
+	if err != nil {
+		return nil, err
+	}
+	return res.SingleRef()
+}
+
+// results are lowered stages by the index of the target's build they are for.
+type results map[*ir.Stage]map[int]*llb.Result
+
+func (r results) add(s *ir.Stage, i int, res *llb.Result) {
+	if r[s] == nil {
+		r[s] = map[int]*llb.Result{}
+	}
+	r[s][i] = res
+}
+
+// lower lowers all that is built. It is what `hbuild build` does with the same
+// addresses, so both make the same definitions, unless a context is an image that
+// differs by platform: then each platform is lowered by itself.
+func (b *builder) lower(ctx context.Context, m *module, sel *selection) (results, error) {
+	type place struct {
+		stage *ir.Stage
+		build int
+	}
+	var reqs []llb.Request
+	var places []place
+	for _, t := range sel.graph.Targets {
+		own := llb.Requests(t)
+		n := 0
+		for i, build := range t.Builds {
+			for _, s := range []*ir.Stage{build.Image, build.Files} {
+				if s != nil {
+					own[n].NoCache = own[n].NoCache || b.call.noCacheAll
+					own[n].Pull = own[n].Pull || b.ui.ImageResolveMode == bk.ResolveModeForcePull
+					places = append(places, place{s, i})
+					n++
+				}
+			}
+		}
+		reqs = append(reqs, own...)
+	}
+	local, err := b.contexts(ctx, m, sel.graph)
+	if err != nil {
+		return nil, err
+	}
+	out := results{}
+	opt := llb.Options{
+		Resolver: resolver{b.client, b.ui.ImageResolveMode}, BuildPlatforms: b.platforms(), Caps: &b.opts.LLBCaps,
+		SessionID: b.session("context"), LocalName: local.name, SharedContext: len(reqs) > 1,
+	}
+	for _, group := range local.groups(reqs) {
+		if opt.Contexts, err = local.states(ctx, reqs[group[0]].Platform); err != nil {
+			return nil, err
+		}
+		part := make([]llb.Request, len(group))
+		for i, n := range group {
+			part[i] = reqs[n]
+		}
+		lowered, diags := llb.LowerAll(ctx, sel.graph, part, opt)
+		sel.warnings = append(sel.warnings, diags...)
+		if diags.HasErrors() {
+			return nil, m.failure(diags)
+		}
+		for i, n := range group {
+			out.add(places[n].stage, places[n].build, lowered[i])
+		}
+	}
+	return out, nil
+}
+
+// platforms are the engine's, its own first.
+func (b *builder) platforms() []ocispecs.Platform {
+	var out []ocispecs.Platform
+	for _, w := range b.opts.Workers {
+		out = append(out, w.Platforms...)
+	}
+	if len(out) == 0 {
+		return b.ui.BuildPlatforms
+	}
+	return out
+}
+
+// session is the one that has a local directory: a call may name another than
+// its own.
+func (b *builder) session(local string) string {
+	if id := b.opts.Opts["local-sessionid:"+local]; id != "" {
+		return id
+	}
+	return b.opts.SessionID
+}

@@ -1,0 +1,203 @@
+package frontend
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	bk "github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+
+	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/lang"
+)
+
+// module is the caller's module, loaded.
+type module struct {
+	*compiler.Program
+	src  *dockerui.Source // the file that was named
+	main *mainContext
+}
+
+// isModuleFile reports whether a file is one of a module's: then all of them
+// count, as on the command line of hbuild. Another file (a Dockerfile with a
+// `# syntax=` line, standard input) is the whole module.
+func isModuleFile(name string) bool {
+	return name == lang.MainFile || strings.HasSuffix(name, lang.FileSuffix) && name != lang.FileSuffix
+}
+
+// load reads the module: the hbuild files from where the named file is, and all
+// else, when it is first asked for, from the build context. With check a
+// required variable without a value is unknown.
+func (b *builder) load(ctx context.Context, check bool) (*module, error) {
+	src, files, err := b.hbuildFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &module{src: src}
+	if m.main, err = b.mainContext(ctx); err != nil {
+		return nil, err
+	}
+	fsys := &contextFS{tree: m.main.tree, own: map[string]func() ([]byte, error){
+		dockerui.DefaultDockerignoreName: func() ([]byte, error) { return b.ignoreFile(ctx) },
+	}}
+	var opt compiler.Options
+	for _, name := range []string{lang.VarsFile, lang.OverrideFile} {
+		data, ok := files[name]
+		fsys.own[name] = func() ([]byte, error) {
+			if !ok {
+				return nil, nil
+			}
+			return data, nil
+		}
+	}
+	base := path.Base(b.call.filename)
+	opt.Sources = moduleSources(base, src.Data, files)
+	opt.Vars = b.vars(opt.Sources)
+	opt.Check = check
+	opt.BuildPlatform = platforms.Normalize(b.platforms()[0])
+	opt.Git = b.call.git
+	opt.Contexts = map[string]string{}
+	m.Program = compiler.Load(fsys, ".", opt)
+	// The compiler keeps the map, and asks it when it comes to a context.
+	return m, b.matchContexts(m, opt.Contexts)
+}
+
+// moduleSources are a module's files in the order of the compiler: hbuild.hcl
+// first.
+func moduleSources(base string, data []byte, files map[string][]byte) []lang.Source {
+	all := map[string][]byte{base: data}
+	for name, data := range files {
+		if isModuleFile(name) {
+			all[name] = data
+		}
+	}
+	var out []lang.Source
+	for name, data := range all {
+		out = append(out, lang.Source{Name: name, Data: data})
+	}
+	slices.SortFunc(out, func(x, y lang.Source) int {
+		if (x.Name == lang.MainFile) != (y.Name == lang.MainFile) {
+			if x.Name == lang.MainFile {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
+	return out
+}
+
+// hbuildFiles asks for the named file and those of its module beside it, by their
+// names there. One transfer brings them all, and nothing else.
+func (b *builder) hbuildFiles(ctx context.Context) (*dockerui.Source, map[string][]byte, error) {
+	dir, base := path.Split(b.call.filename)
+	follow := []string{b.call.filename, b.call.filename + ".dockerignore"}
+	if base == dockerui.DefaultDockerfileName {
+		follow = append(follow, dir+strings.ToLower(base))
+	}
+	if isModuleFile(base) {
+		for _, name := range []string{lang.MainFile, "*" + lang.FileSuffix, lang.VarsFile, lang.OverrideFile} {
+			follow = append(follow, dir+name)
+		}
+	}
+	src, err := b.ui.ReadEntrypoint(ctx, "HCL", bk.FollowPaths(follow))
+	if err != nil || !isModuleFile(base) {
+		return src, nil, err
+	}
+	files, err := b.besides(ctx, src, path.Clean("./"+dir))
+	return src, files, err
+}
+
+// besides reads the files of a module in the directory of the named one.
+func (b *builder) besides(ctx context.Context, src *dockerui.Source, dir string) (map[string][]byte, error) {
+	res, err := b.client.Solve(ctx, gateway.SolveRequest{Definition: src.Definition.ToPB()})
+	if err != nil {
+		return nil, err
+	}
+	ref, err := res.SingleRef()
+	if err != nil {
+		return nil, err
+	}
+	t := refTree{ctx: ctx, ref: ref}
+	entries, err := t.list(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		name := path.Base(e.Path)
+		if !isModuleFile(name) && name != lang.VarsFile && name != lang.OverrideFile {
+			continue
+		}
+		if files[name], err = t.read(path.Join(dir, name)); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return files, nil
+}
+
+// ignoreFile is the ignore file of the main context: that of the named file wins
+// over the context's own, and a remote context has none. Nil is no file.
+func (b *builder) ignoreFile(ctx context.Context) ([]byte, error) {
+	patterns, err := b.ui.DockerIgnorePatterns(ctx)
+	if err != nil || len(patterns) == 0 {
+		return nil, err
+	}
+	return []byte(strings.Join(patterns, "\n")), nil
+}
+
+// vars are the build arguments that are variables: all but BuildKit's own, and
+// those too where the module declares a variable of the name.
+func (b *builder) vars(sources []lang.Source) []eval.VarSource {
+	var out []eval.VarSource
+	for _, name := range sortedKeys(b.call.args) {
+		if predefined(name) && !declares(sources, name) {
+			continue
+		}
+		out = append(out, eval.VarSource{Name: name, Source: lang.Source{Data: []byte(b.call.args[name])}, Origin: "--build-arg"})
+	}
+	return out
+}
+
+// declares reports whether a variable block of the name is there.
+func declares(sources []lang.Source, name string) bool {
+	for _, src := range sources {
+		if !bytes.Contains(src.Data, []byte(name)) {
+			continue
+		}
+		if body, _ := lang.Parse(src); body != nil {
+			for _, block := range body.Blocks {
+				if block.Type == string(lang.KindVariable) && len(block.Labels) == 1 && block.Labels[0] == name {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// git is what the client says of its checkout: buildx sends the commit, with
+// "-dirty" behind it where it looked.
+func (c *call) git() *eval.Git {
+	commit, dirty := strings.CutSuffix(c.revision, "-dirty")
+	if commit == "" {
+		return nil
+	}
+	return &eval.Git{Commit: commit, Short: commit[:min(7, len(commit))], Dirty: dirty}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
