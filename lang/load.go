@@ -33,7 +33,8 @@ type Source struct {
 
 // LoadOptions say what else than the module's own files counts.
 type LoadOptions struct {
-	// Sources replace the module's files (-f FILE, or standard input).
+	// Sources replace the module's files (-f FILE, or standard input), the override
+	// file and the vars file among them, which belong to the files beside them.
 	Sources []Source
 	// Overrides are applied after hbuild.override.hcl, in order.
 	Overrides []Source
@@ -71,7 +72,7 @@ func moduleFiles(fsys fs.FS, dir string) ([]string, error) {
 // parallel), overridden and decoded. The module is returned even when there are
 // errors, with all that could be read.
 func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
-	m := &Module{Dir: dir, Files: map[string][]byte{}, byKey: map[declKey]Node{}}
+	m := &Module{Dir: dir, Given: len(opt.Sources) > 0, Files: map[string][]byte{}, byKey: map[declKey]Node{}}
 	sources, diags := readSources(fsys, dir, opt)
 	overrides, ds := readOverrides(fsys, dir, opt)
 	if diags = append(diags, ds...); len(diags) > 0 {
@@ -138,12 +139,15 @@ func readSources(fsys fs.FS, dir string, opt LoadOptions) ([]Source, hcl.Diagnos
 }
 
 func readOverrides(fsys fs.FS, dir string, opt LoadOptions) ([]Source, hcl.Diagnostics) {
+	if len(opt.Sources) > 0 {
+		return opt.Overrides, nil
+	}
 	p := path.Join(dir, OverrideFile)
 	data, err := fs.ReadFile(fsys, p)
 	switch {
 	case err == nil:
 		return append([]Source{{Name: p, Data: data}}, opt.Overrides...), nil
-	case isNotExist(err) || len(opt.Sources) > 0:
+	case isNotExist(err):
 		return opt.Overrides, nil
 	}
 	return opt.Overrides, hcl.Diagnostics{unreadable(p, err)}

@@ -336,6 +336,7 @@ type Group struct {
 type Module struct {
 	Dir   string            // slash-separated, relative to the root of the file system
 	Files map[string][]byte // by the names that ranges use
+	Given bool              // the caller named the files; the directory's own do not count
 
 	// Decls are all declarations in the order of the source.
 	Decls []Node

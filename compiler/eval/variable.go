@@ -29,7 +29,7 @@ type input struct {
 func (ev *Evaluator) readInputs() map[string]input {
 	in := map[string]input{}
 	name := path.Join(ev.mod.Dir, lang.VarsFile)
-	if data, err := readFile(ev.fsys, name); err == nil {
+	if data, err := readFile(ev.fsys, name); err == nil && !ev.mod.Given {
 		ev.readVarsFile(in, VarSource{Source: lang.Source{Name: name, Data: data}, Origin: lang.VarsFile})
 	}
 	for i, v := range ev.opt.Vars {
