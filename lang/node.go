@@ -286,7 +286,7 @@ type Secret struct {
 type SSH struct {
 	Decl
 	ID       *Attr `hb:"id" type:"string" doc:"What --ssh names; the block's name by default."`
-	Required *Attr `hb:"required" type:"bool" doc:"Whether a step fails without it; true by default."`
+	Required *Attr `hb:"required" type:"bool" doc:"Whether a step fails without it; false by default, as with a Dockerfile's type=ssh."`
 }
 
 // Target is something with effects.

@@ -234,7 +234,7 @@ func (ev *Evaluator) ssh(inst *Instance) *ir.SSH {
 	}
 	n := inst.Node.(*lang.SSH)
 	sc := inst.scope(nil)
-	s := &ir.SSH{ID: inst.Name(), Required: true, Range: n.Range}
+	s := &ir.SSH{ID: inst.Name(), Range: n.Range}
 	inst.memo = s
 	if n.ID != nil {
 		if id, ok := ev.checked(ev.item(n.ID, sc), diag.EmptyValue, "id of an ssh agent", notEmpty); ok {
