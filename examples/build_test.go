@@ -97,7 +97,7 @@ func (x *example) check(t *testing.T, b buildCase) {
 	}
 	g := graph(t, x.dir, b)
 	if x.leaks != nil {
-		x.searchLogs(t, g)
+		x.searchLogs(t, b)
 	}
 	var opt build.Options
 	layout := ""
@@ -131,7 +131,7 @@ func (x *example) build(t *testing.T, g *ir.Graph, opt build.Options) *solve.Res
 	opt.Root, opt.LookupEnv = x.dir, os.LookupEnv
 	res, diags, err := build.Run(t.Context(), x.c, g, opt)
 	if err != nil {
-		t.Fatalf("%s\n%s", message(build.Failure(err), g.Files), log.Bytes())
+		t.Fatalf("%s\n%s", message(build.Failure(err, g), g.Files), log.Bytes())
 	}
 	if len(diags) > 0 {
 		t.Errorf("warnings: %s", message(diags, g.Files))
@@ -148,7 +148,7 @@ func (x *example) checkFails(t *testing.T, b buildCase) {
 		exit, stderr = 2, message(diags, p.Module.Files)
 	} else {
 		_, _, err := build.Run(t.Context(), x.c, g, build.Options{Root: x.dir, LookupEnv: os.LookupEnv})
-		stderr = message(build.Failure(err), g.Files)
+		stderr = message(build.Failure(err, g), g.Files)
 		switch {
 		case build.Unreachable(err):
 			exit = 4
@@ -222,7 +222,7 @@ func (x *example) solve(t *testing.T, g *ir.Graph, f *dockerfile.File, r root, e
 	if export.Type != "" {
 		opt.Exports = []client.ExportEntry{export}
 	}
-	status, all := make(chan *client.SolveStatus), &steps{}
+	status, all := make(chan *client.SolveStatus), &steps{since: time.Now()}
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for s := range status {
@@ -275,8 +275,12 @@ func attachables(t *testing.T, dir string, g *ir.Graph) (out []session.Attachabl
 	return append(out, a)
 }
 
-// steps are the operations that a solve reported.
-type steps struct{ byDigest map[digest.Digest]*operation }
+// steps are the operations that a solve reported. An operation that another build has at the moment is
+// reported with all that happened to it before the solve began.
+type steps struct {
+	since    time.Time
+	byDigest map[digest.Digest]*operation
+}
 
 type operation struct {
 	name      string
@@ -295,7 +299,7 @@ func (s *steps) add(st *client.SolveStatus) {
 			s.byDigest[v.Digest] = o
 		}
 		o.name, o.inputs = v.Name, len(v.Inputs)
-		if v.Started != nil && v.Completed != nil {
+		if v.Started != nil && v.Completed != nil && v.Started.After(s.since) {
 			o.intervals[*v.Started] = !v.Cached
 		}
 	}

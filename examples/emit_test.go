@@ -47,15 +47,19 @@ func names(t *testing.T) (out []string) {
 	return out
 }
 
-// load reads a module with the values of variables.
-func load(dir string, vars map[string]string) *compiler.Program {
-	var opt compiler.Options
+// options are those of a call with values of variables.
+func options(vars map[string]string) (opt compiler.Options) {
 	for name, value := range vars {
 		opt.Vars = append(opt.Vars, eval.VarSource{Name: name, Source: lang.Source{Name: "<--var " + name + ">", Data: []byte(value)}, Origin: "--var"})
 	}
 	opt.LookupEnv = os.LookupEnv
 	opt.BuildPlatform = oracle.BuildPlatform
-	return compiler.Load(os.DirFS(dir), ".", opt)
+	return opt
+}
+
+// load reads a module with the values of variables.
+func load(dir string, vars map[string]string) *compiler.Program {
+	return compiler.Load(os.DirFS(dir), ".", options(vars))
 }
 
 // graph evaluates a case.
@@ -104,7 +108,7 @@ func TestCheckAndFormat(t *testing.T) {
 func TestEmit(t *testing.T) {
 	for _, name := range names(t) {
 		t.Run(name, func(t *testing.T) {
-			golden := map[string][]byte{}
+			golden := &goldens{files: map[string][]byte{}}
 			for _, b := range readExpectation(t, name).Builds {
 				if b.Fails != nil {
 					continue
@@ -118,33 +122,39 @@ func TestEmit(t *testing.T) {
 					}
 					sameDigest(t, g, target, f)
 					if b.Vars == nil {
-						addGolden(t, golden, target, f)
+						golden.add(t, target, f)
 					}
 				}
 			}
-			compareGolden(t, name, golden)
+			compareGolden(t, name, golden.files)
 		})
 	}
 }
 
-// addGolden notes an emitted file under the name that it has in the example: the first is the
-// example's Dockerfile.golden, others are in golden/. An ignore file belongs to the context, so one
-// example has one.
-func addGolden(t *testing.T, golden map[string][]byte, target *ir.Target, f *dockerfile.File) {
-	const first, ignore = "Dockerfile.golden", "Dockerfile.golden.dockerignore"
-	name := "golden/" + strings.NewReplacer(`["`, ".", `"]`, "").Replace(strings.TrimPrefix(target.Addr, "target.")) + ".Dockerfile"
-	header, _, _ := bytes.Cut(f.Dockerfile, []byte("\n"))
-	if len(golden) == 0 || bytes.HasPrefix(golden[first], append(header, '\n')) {
-		name = first
+// goldens are the files that an example has: for its first target Dockerfile.golden, for the others one
+// each in golden/. An ignore file belongs to the context, so an example has one at most.
+type goldens struct {
+	first string // the first target's address
+	files map[string][]byte
+}
+
+func (g *goldens) add(t *testing.T, target *ir.Target, f *dockerfile.File) {
+	const ignore = "Dockerfile.golden.dockerignore"
+	if g.first == "" {
+		g.first = target.Addr
 	}
-	golden[name] = f.Dockerfile
+	name := "Dockerfile.golden"
+	if target.Addr != g.first {
+		name = "golden/" + strings.NewReplacer(`["`, ".", `"]`, "").Replace(strings.TrimPrefix(target.Addr, "target.")) + ".Dockerfile"
+	}
+	g.files[name] = f.Dockerfile
 	if f.IgnoreFile == nil {
 		return
 	}
-	if old, ok := golden[ignore]; ok && !bytes.Equal(old, f.IgnoreFile) {
+	if old, ok := g.files[ignore]; ok && !bytes.Equal(old, f.IgnoreFile) {
 		t.Errorf("%s has another ignore file:\n%s", target.Addr, difference(string(old), string(f.IgnoreFile)))
 	}
-	golden[ignore] = f.IgnoreFile
+	g.files[ignore] = f.IgnoreFile
 }
 
 // compareGolden compares all golden files of an example, or writes them. None may be left over.

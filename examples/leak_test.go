@@ -21,6 +21,7 @@ import (
 	"github.com/moby/buildkit/client"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/dockerfile"
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/llb/build"
@@ -111,15 +112,67 @@ func (l *leaks) search(t *testing.T, what string, r io.Reader) error {
 	return err
 }
 
-// searchLogs builds without the cache, so that all steps run and print, and searches what hbuild makes of
+// searchLogs builds so that all steps of the last stage run and print, and searches what hbuild makes of
 // the build: definition, Dockerfile, progress, metadata, and a cache with all intermediate layers.
-func (x *example) searchLogs(t *testing.T, g *ir.Graph) {
+func (x *example) searchLogs(t *testing.T, b buildCase) {
 	t.Helper()
 	search := func(what string, b []byte) {
 		if err := x.leaks.search(t, what, bytes.NewReader(b)); err != nil {
 			t.Error(err)
 		}
 	}
+	dir := scratchDir(t)
+	metadata := filepath.Join(dir, "metadata.json")
+	var plain, raw bytes.Buffer
+	g := x.salted(t, b)
+	x.searchTexts(t, g, search)
+	x.buildAnew(t, g, build.Options{Progress: solve.Progress{Mode: "plain", Out: &plain}})
+	g = x.salted(t, b)
+	g.Targets[0].CacheTo = []string{"type=local,mode=max,dest=" + filepath.Join(dir, "cache")}
+	x.buildAnew(t, g, build.Options{Progress: solve.Progress{Mode: "rawjson", Out: &raw}, MetadataFile: metadata})
+	search("the plain progress", plain.Bytes())
+	search("the raw progress", raw.Bytes())
+	search("the raw progress's logs", decodeLogs(t, raw.Bytes()))
+	data, err := os.ReadFile(metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	search("the metadata file", data)
+	x.searchCache(t, filepath.Join(dir, "cache"))
+}
+
+// salted is the case's graph with an argument of its own in the last stage. Building without the cache
+// would do as well, but its steps are shared with builds that run at the same time, which then miss the
+// cache too.
+func (x *example) salted(t *testing.T, b buildCase) *ir.Graph {
+	t.Helper()
+	last := graph(t, x.dir, b).Targets[0].Builds[0].Image
+	opt := options(b.Vars)
+	opt.Sets = []string{fmt.Sprintf("%s.args+={ SALT = %q }", last.Addr, rand.Text())}
+	g, diags := compiler.Load(os.DirFS(x.dir), ".", opt).Graph([]string{b.Address}, nil)
+	if len(diags) > 0 {
+		t.Fatal(message(diags, nil))
+	}
+	return g
+}
+
+// buildAnew builds a salted graph: every command of the last stage must run.
+func (x *example) buildAnew(t *testing.T, g *ir.Graph, opt build.Options) {
+	t.Helper()
+	commands := 0
+	for _, s := range g.Targets[0].Builds[0].Image.Steps {
+		if _, ok := s.(*ir.Run); ok {
+			commands++
+		}
+	}
+	if res := x.build(t, g, opt); res.StepsRun < commands {
+		t.Errorf("%d steps run, want the %d of the last stage at least", res.StepsRun, commands)
+	}
+}
+
+// searchTexts searches the Dockerfile and the definition.
+func (x *example) searchTexts(t *testing.T, g *ir.Graph, search func(string, []byte)) {
+	t.Helper()
 	for _, target := range g.Targets {
 		f, diags := dockerfile.Emit(g, target)
 		if diags.HasErrors() {
@@ -127,35 +180,14 @@ func (x *example) searchLogs(t *testing.T, g *ir.Graph) {
 		}
 		search("the Dockerfile", f.Dockerfile)
 		for _, r := range roots(target) {
-			res, _ := lower(t, g, target, r)
-			def, err := res.Definition(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			dt, err := def.ToPB().MarshalVT()
+			_, def := lower(t, g, target, r)
+			dt, err := def.MarshalVT()
 			if err != nil {
 				t.Fatal(err)
 			}
 			search("the definition", dt)
 		}
 	}
-	dir := scratchDir(t)
-	metadata := filepath.Join(dir, "metadata.json")
-	var plain, raw bytes.Buffer
-	x.build(t, g, build.Options{NoCache: true, Progress: solve.Progress{Mode: "plain", Out: &plain}})
-	cacheTo := g.Targets[0].CacheTo
-	g.Targets[0].CacheTo = []string{"type=local,mode=max,dest=" + filepath.Join(dir, "cache")}
-	x.build(t, g, build.Options{NoCache: true, Progress: solve.Progress{Mode: "rawjson", Out: &raw}, MetadataFile: metadata})
-	g.Targets[0].CacheTo = cacheTo
-	search("the plain progress", plain.Bytes())
-	search("the raw progress", raw.Bytes())
-	search("the raw progress's logs", decodeLogs(t, raw.Bytes()))
-	b, err := os.ReadFile(metadata)
-	if err != nil {
-		t.Fatal(err)
-	}
-	search("the metadata file", b)
-	x.searchCache(t, filepath.Join(dir, "cache"))
 }
 
 // decodeLogs joins what the steps printed, which is base64 in a raw log.
