@@ -40,7 +40,7 @@ func (p *printer) github(w io.Writer, diags hcl.Diagnostics) error {
 			title = string(info.Code) + ": " + title
 		}
 		add("title", title)
-		fmt.Fprintf(out, "::%s %s::%s\n", severity(d), strings.Join(props, ","), githubData.Replace(p.message(d, info)))
+		fmt.Fprintf(out, "::%s %s::%s\n", severity(d), strings.Join(props, ","), githubData.Replace(plain(p.message(d, info))))
 	}
 	return out.Flush()
 }

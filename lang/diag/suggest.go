@@ -18,10 +18,14 @@ func Nearest(name string, candidates []string) string {
 		if c == name {
 			continue
 		}
-		if fold(c) == folded {
+		near := fold(c)
+		if near == folded {
 			return c
 		}
-		d := distance(folded, fold(c))
+		if n := len(near) - len(folded); n > bestDist || -n > bestDist {
+			continue // each letter too many or too few counts
+		}
+		d := distance(folded, near)
 		if d < bestDist || d == bestDist && best != "" && c < best {
 			best, bestDist = c, d
 		}
@@ -32,8 +36,13 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
+var separators = strings.NewReplacer("-", "", "_", "")
+
 func fold(s string) string {
-	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+	if strings.ContainsAny(s, "-_") {
+		s = separators.Replace(s)
+	}
+	return strings.ToLower(s)
 }
 
 // DidYouMean returns `Did you mean "x"?` with a leading space, or "".
@@ -67,7 +76,12 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // distance is the number of letters to insert, drop, replace or swap with their
 // neighbour to get from a to b. Swapping counts once, for it is what fingers do.
 func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	var buf [3 * 64]int
+	rows, n := buf[:], len(b)+1
+	if 3*n > len(rows) {
+		rows = make([]int, 3*n)
+	}
+	before, last, row := rows[:n], rows[n:2*n], rows[2*n:3*n]
 	for j := range last {
 		last[j] = j
 	}
