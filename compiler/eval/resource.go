@@ -177,7 +177,7 @@ func (ev *Evaluator) cache(inst *Instance, user *scope) *ir.Cache {
 	c.UID, c.GID = ev.id(n.UID, sc), ev.id(n.GID, sc)
 	if n.From != nil {
 		it := ev.item(n.From, sc)
-		if v := ev.build(it, kStage, KindImage, kContext); v != nil {
+		if v := ev.build(it, kStage, KindImage, kContext, KindScratch); v != nil {
 			c.From = ev.source(it, v, user.platform)
 		}
 	}

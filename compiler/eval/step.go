@@ -497,7 +497,7 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 		return false
 	}
 	if ok && len(c.Src)+len(c.Texts) > 1 {
-		if d, constant := c.Dest.Const(); constant && !strings.HasSuffix(d, "/") && d != "." && !strings.HasSuffix(d, "/.") {
+		if d, constant := c.Dest.Const(); constant && !strings.HasSuffix(d, "/") && d != "." && !strings.HasSuffix(d, "/.") && !strings.HasSuffix(d, `\`) {
 			s.ev.errorf(diag.BadPath, at, "Several sources need a directory to go to", "The destination %q does not end with a slash; write %q.", d, d+"/")
 			return false
 		}

@@ -35,8 +35,10 @@ type variable struct {
 // known is what is known of a variable of a stage's environment at a step: the
 // HCL that gives its value, or nothing.
 type known struct {
-	tmpl string // the inside of a template
-	ok   bool
+	tmpl  string // the inside of a template
+	ok    bool
+	value string // when a caller sets nothing
+	set   bool
 }
 
 // auto are the automatic arguments, with the expression that has their value;
@@ -285,7 +287,10 @@ var defaultExpansion = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-+])
 // expansion is one expansion as HCL in a template.
 func (im *importer) expansion(text string, before *metaArg) (string, error) {
 	if m := plainExpansion.FindStringSubmatch(text); m != nil {
-		e, null := im.global(m[1]+m[2], before)
+		e, null, err := im.global(m[1]+m[2], before)
+		if err != nil {
+			return "", err
+		}
 		if e == "" {
 			return "", nil
 		}
@@ -298,7 +303,10 @@ func (im *importer) expansion(text string, before *metaArg) (string, error) {
 	if m == nil {
 		return "", fmt.Errorf("HCL has no form for %s", text)
 	}
-	e, null := im.global(m[1], before)
+	e, null, err := im.global(m[1], before)
+	if err != nil {
+		return "", err
+	}
 	word, err := im.template(m[3], before)
 	if err != nil {
 		return "", err
@@ -333,7 +341,7 @@ func (im *importer) expansion(text string, before *metaArg) (string, error) {
 
 // global is the expression for a global argument, and whether it may be null; ""
 // for a name that is never set.
-func (im *importer) global(key string, before *metaArg) (string, bool) {
+func (im *importer) global(key string, before *metaArg) (string, bool, error) {
 	var found *metaArg
 	for _, m := range im.meta {
 		if m == before {
@@ -343,25 +351,28 @@ func (im *importer) global(key string, before *metaArg) (string, bool) {
 			found = m
 		}
 	}
+	if found != nil && before != nil && im.metaOf(key) != found {
+		return "", false, fmt.Errorf("%s is set again further down, and a variable has one default", key)
+	}
 	if found != nil && (found.value != nil || auto[key] == "") {
 		found.used = true
 		im.metaOf(key).used = true
 		v := im.variable(key)
 		if v.split && found.value != nil {
-			return fmt.Sprintf(`(%s)`, im.use(v, im.metaTemplate(found)).render(0)), false
+			return fmt.Sprintf(`(%s)`, im.use(v, im.metaTemplate(found)).render(0)), false, nil
 		}
-		return "var." + v.name, v.def == nil
+		return "var." + v.name, v.def == nil, nil
 	}
 	if given, ok := im.opt.Args[key]; ok && auto[key] != "" {
-		return quote(given), false
+		return quote(given), false, nil
 	}
 	if e := auto[key]; e != "" {
-		return e, false
+		return e, false, nil
 	}
 	if key == "TARGETSTAGE" {
-		return quote(im.targetStage()), false
+		return quote(im.targetStage()), false, nil
 	}
-	return "", false
+	return "", false, nil
 }
 
 // stageArg is the value of an ARG instruction of a stage.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // settings are the attributes that change the environment of what follows. They
@@ -296,13 +297,14 @@ func (im *importer) envOrder(st *stage, s *step, c *instructions.EnvCommand) boo
 
 // learn notes what an instruction makes known of the environment.
 func (im *importer) learn(st *stage, s *step) {
+	lex := shell.NewLex(rune(im.esc))
 	switch c := s.cmd.(type) {
 	case *instructions.EnvCommand:
 		vals := make([]known, len(c.Env))
 		for i, kv := range c.Env {
-			if t, ok := im.literal(st, kv.Value); ok {
-				vals[i] = known{tmpl: t, ok: true}
-			}
+			vals[i].tmpl, vals[i].ok = im.literal(st, kv.Value)
+			v, _, err := lex.ProcessWord(kv.Value, defaultsEnv(st.env))
+			vals[i].value, vals[i].set = v, err == nil
 		}
 		for i, kv := range c.Env {
 			k, ok := im.constant(kv.Key)
@@ -314,29 +316,60 @@ func (im *importer) learn(st *stage, s *step) {
 		}
 	case *instructions.ArgCommand:
 		for _, a := range c.Args {
-			k := known{}
-			if v, ok := im.stageArg(st, s, a); ok && v.render(0) != "null" {
-				e := v.render(0)
-				switch {
-				case strings.HasPrefix(e, `"`):
-					k = known{strings.TrimSuffix(e[1:], `"`), !strings.Contains(e, "$")}
-				default:
-					k = known{"${" + e + "}", true}
-					if x := im.varOf[a.Key]; x != nil && (x.def == nil && !x.split || x.def != nil && strings.Contains(x.def.render(0), "$${")) {
-						k.ok = false
-					}
-				}
-			}
-			st.env[a.Key] = k
+			st.env[a.Key] = im.knownArg(st, s, a)
 		}
 	case *instructions.ShellCommand:
 		st.shell = c.Shell
 	}
 }
 
+// knownArg is what is known of an argument once it is declared.
+func (im *importer) knownArg(st *stage, s *step, a instructions.KeyValuePairOptional) known {
+	e, ok := im.stageArg(st, s, a)
+	if !ok {
+		return known{}
+	}
+	var k known
+	globals, _ := im.globals()
+	if a.Value != nil {
+		v, _, err := shell.NewLex(rune(im.esc)).ProcessWord(*a.Value, defaultsEnv(st.env))
+		k.value, k.set = v, err == nil
+	} else {
+		k.value, k.set = globals.Get(a.Key)
+	}
+	if given, ok := im.opt.Args[a.Key]; ok {
+		k.value, k.set = given, true
+	}
+	text := e.render(0)
+	v := im.varOf[a.Key]
+	switch {
+	case text == "null": // nobody has set it when it is not an automatic argument
+		k.tmpl, k.ok = escapeTemplate(escapeQuoted(k.value)), auto[a.Key] == ""
+	case strings.HasPrefix(text, `"`):
+		inner := strings.TrimSuffix(text[1:], `"`)
+		k.tmpl, k.ok = inner, !strings.Contains(inner, "$")
+	case strings.HasPrefix(text, "var.") && v != nil && v.def == nil && !v.split:
+		k.tmpl, k.ok = fmt.Sprintf(`${%s != null ? %s : ""}`, text, text), true
+	case v != nil && (v.def != nil && strings.Contains(v.def.render(0), "$${") || strings.Contains(text, "$")):
+		// Its default expands from the environment, which HCL does not know.
+		if a.Value != nil {
+			k.tmpl, k.ok = im.literal(st, *a.Value)
+			k.ok = false
+		}
+	default:
+		k.tmpl, k.ok = "${"+text+"}", true
+	}
+	return k
+}
+
 // literal is a word as the inside of an HCL template, for places that do not
 // expand at build time; false when what it reads is not known before the build.
-func (im *importer) literal(st *stage, word string) (string, bool) {
+func (im *importer) literal(st *stage, word string) (string, bool) { return im.fill(st, word, false) }
+
+// guessed is literal, with nothing for what the file does not set.
+func (im *importer) guessed(st *stage, word string) (string, bool) { return im.fill(st, word, true) }
+
+func (im *importer) fill(st *stage, word string, guess bool) (string, bool) {
 	var b strings.Builder
 	for _, p := range split(word, im.esc) {
 		if !p.expand {
@@ -345,13 +378,25 @@ func (im *importer) literal(st *stage, word string) (string, bool) {
 		}
 		m := plainExpansion.FindStringSubmatch(p.text)
 		if m == nil {
-			return "", false
+			if !guess {
+				return "", false
+			}
+			v, _, err := shell.NewLex('\\').ProcessWord(p.text, defaultsEnv(st.env))
+			if err != nil {
+				return "", false
+			}
+			b.WriteString(escapeTemplate(escapeQuoted(v)))
+			continue
 		}
 		k := st.env[m[1]+m[2]]
-		if !k.ok {
+		switch {
+		case k.ok:
+			b.WriteString(k.tmpl)
+		case guess:
+			b.WriteString(escapeTemplate(escapeQuoted(k.value)))
+		default:
 			return "", false
 		}
-		b.WriteString(k.tmpl)
 	}
 	return b.String(), true
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // step writes an instruction that does something.
@@ -156,7 +157,7 @@ func (im *importer) validMounts(st *stage, s *step, c *instructions.RunCommand) 
 			switch m.Type {
 			case instructions.MountTypeSecret, instructions.MountTypeSSH:
 			default:
-				if m.Target == "" || path.Clean(m.Target) == "/" {
+				if path.Clean(m.Target) == "/" {
 					im.errorf(CodeInvalid, s.node, "invalid mount target "+strconv.Quote(m.Target), "BuildKit refuses this, so it cannot be imported.")
 					return false
 				}
@@ -177,15 +178,15 @@ func (im *importer) mounts(st *stage, s *step, b *block) {
 			}
 			return t
 		}
-		kind, ok := im.fieldText(st, s, f, "type")
-		if !ok {
-			return
-		}
-		if f["type"] == "" {
+		kind := strings.ToLower(im.decided(st, s, f, "type"))
+		if kind == "" {
 			kind = "bind"
 		}
 		e := entry{key: text("target")}
-		switch strings.ToLower(kind) {
+		if e.key == "" && kind != "secret" && kind != "ssh" {
+			e.key = "." // the working directory
+		}
+		switch kind {
 		case "bind":
 			e.val = im.bindMount(st, s, m, text)
 		case "cache":
@@ -246,10 +247,38 @@ func (im *importer) fieldText(st *stage, s *step, f map[string]string, key strin
 	}
 	t, ok := im.literal(st, v)
 	if !ok {
-		im.unsayable(s.node, "An option of a mount that is not known before the build", "%s=%s reads a variable that only the base image or a caller knows, and hbuild needs it to be known.", key, v)
+		if t, ok = im.guessed(st, v); ok {
+			im.warnf(CodeFixed, s.node, "An option of a mount was worked out", "%s=%s reads a variable that the Dockerfile does not set, and was taken to have no value. Should the base image set it, put its value there.", key, v)
+			return t, true
+		}
+		im.unsayable(s.node, "An option of a mount that is not known before the build", "hbuild has to know %s=%s before it builds.", key, v)
 	}
 	return t, ok
 }
+
+// decided is an option of a mount that must be one of a few words.
+func (im *importer) decided(st *stage, s *step, f map[string]string, key string) string {
+	v := f[key]
+	if c, ok := im.constant(v); ok {
+		return c
+	}
+	out, _, err := shell.NewLex(rune(im.esc)).ProcessWord(v, defaultsEnv(st.env))
+	if err != nil {
+		im.failAt(CodeInvalid, err, s.node)
+		return ""
+	}
+	im.warnf(CodeFixed, s.node, "An option of a mount was worked out", "%s=%s is %q by default, and hbuild takes that whatever a caller sets.", key, v, out)
+	return out
+}
+
+// defaultsEnv is a stage's environment when a caller sets nothing.
+type defaultsEnv map[string]known
+
+// Get implements shell.EnvGetter.
+func (e defaultsEnv) Get(k string) (string, bool) { v := e[k]; return v.value, v.set }
+
+// Keys implements shell.EnvGetter.
+func (e defaultsEnv) Keys() []string { return nil }
 
 // withOptions wraps a value in mount() when there are options.
 func withOptions(v expr, options []entry) expr {
@@ -259,14 +288,12 @@ func withOptions(v expr, options []entry) expr {
 	return call{"mount", []expr{v, object{entries: options, tight: true}}}
 }
 
-func (im *importer) writable(f map[string]string) (value, given bool) {
-	if v, ok := f["readwrite"]; ok {
-		b, _ := strconv.ParseBool(v)
-		return b, true
+func (im *importer) writable(st *stage, s *step, f map[string]string) (value, given bool) {
+	if _, ok := f["readwrite"]; ok {
+		return truth(im.decided(st, s, f, "readwrite")), true
 	}
-	if v, ok := f["readonly"]; ok {
-		b, _ := strconv.ParseBool(v)
-		return !b, true
+	if _, ok := f["readonly"]; ok {
+		return !truth(im.decided(st, s, f, "readonly")), true
 	}
 	return false, false
 }
@@ -283,7 +310,7 @@ func (im *importer) bindMount(st *stage, s *step, m *mount, text func(string) st
 	if src != "" && src != "/" {
 		opts = append(opts, entry{key: "source", val: str(src)})
 	}
-	if w, given := im.writable(m.fields); given && w {
+	if w, given := im.writable(st, s, m.fields); given && w {
 		opts = append(opts, entry{key: "writable", val: raw("true")})
 	}
 	return withOptions(v, opts)
@@ -353,17 +380,16 @@ func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) s
 		}
 		id = path.Clean(target)
 	}
-	sharing, ok := im.fieldText(st, s, f, "sharing")
-	if !ok {
-		return nil
-	}
-	sharing = strings.ToLower(sharing)
+	sharing := strings.ToLower(im.decided(st, s, f, "sharing"))
 	from := ""
 	if m.from != nil {
 		from = im.sourceValue(st, m.from).render(0)
 	}
 	if from == "scratch" {
 		from = ""
+	}
+	if from == "" && f["source"] != "" && f["source"] != "/" {
+		from = "scratch" // a part of the cache is a part of what it starts with
 	}
 	// One block for each id, initial content and way of sharing.
 	key := id + "\x00" + from + "\x00" + sharing
@@ -394,11 +420,11 @@ func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) s
 	}
 	var opts []entry
 	for _, k := range []string{"source", "mode", "uid", "gid"} {
-		if f[k] != "" && !(k == "source" && (from == "" || f[k] == "/")) {
+		if f[k] != "" && !(k == "source" && f[k] == "/") {
 			opts = append(opts, entry{key: k, val: str(text(k))})
 		}
 	}
-	if w, given := im.writable(f); given && !w {
+	if w, given := im.writable(st, s, f); given && !w {
 		opts = append(opts, entry{key: "writable", val: raw("false")})
 	}
 	return withOptions(raw("cache."+r.name), opts)
@@ -422,7 +448,7 @@ func (im *importer) secretMount(st *stage, s *step, m *mount, text func(string) 
 	if !ok {
 		return
 	}
-	required := truth(f["required"])
+	required := truth(im.decided(st, s, f, "required"))
 	ref := im.supplied(&im.secrets, "secret", id, required, s)
 	_, hasEnv := f["env"]
 	target := text("target")
@@ -484,7 +510,7 @@ func (im *importer) sshMount(st *stage, s *step, m *mount, text func(string) str
 	if id == "" {
 		id = "default"
 	}
-	ref := im.supplied(&im.agents, "ssh", id, truth(f["required"]), s)
+	ref := im.supplied(&im.agents, "ssh", id, truth(im.decided(st, s, f, "required")), s)
 	var opts []entry
 	for _, k := range []string{"mode", "uid", "gid"} {
 		if f[k] != "" {

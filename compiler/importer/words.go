@@ -185,12 +185,17 @@ func nameStart(p part) bool {
 	return !p.expand && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
 }
 
-// closed writes $NAME in braces when what follows would be read as part of it.
+// closed writes $NAME in braces when what follows would be read as part of it,
+// and without them otherwise: HCL has to escape `${`.
 func closed(expansion string, glued bool) string {
-	if glued && !strings.HasPrefix(expansion, "${") {
-		return "${" + expansion[1:] + "}"
+	m := plainExpansion.FindStringSubmatch(expansion)
+	switch {
+	case m == nil:
+		return expansion
+	case glued:
+		return "${" + m[1] + m[2] + "}"
 	}
-	return expansion
+	return "$" + m[1] + m[2]
 }
 
 // same checks with BuildKit's lexer that the two spellings expand alike.

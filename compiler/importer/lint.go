@@ -1,0 +1,64 @@
+package importer
+
+import (
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+)
+
+// BuildKit's checks of a whole file are not part of the packages that parse
+// instructions, so those that need nothing else stand here once more. They only
+// count for a file that makes them errors.
+
+// lintNames checks the names of stages.
+func lintNames(stages []instructions.Stage, lint *linter.Linter) {
+	reserved := map[string]bool{"context": true, "scratch": true}
+	seen := map[string]bool{}
+	for _, st := range stages {
+		if st.Name == "" {
+			continue
+		}
+		if reserved[st.Name] {
+			lint.Run(&linter.RuleReservedStageName, st.Location, linter.RuleReservedStageName.Format(st.Name))
+		}
+		if seen[st.Name] {
+			lint.Run(&linter.RuleDuplicateStageName, st.Location, linter.RuleDuplicateStageName.Format(st.Name))
+		}
+		seen[st.Name] = true
+	}
+}
+
+// lintCasing checks that all instructions are written in upper case, or all in
+// lower case, as most of them are.
+func lintCasing(stages []instructions.Stage, lint *linter.Linter) {
+	lower, upper := 0, 0
+	count := func(word string) {
+		switch word {
+		case strings.ToLower(word):
+			lower++
+		case strings.ToUpper(word):
+			upper++
+		}
+	}
+	for _, st := range stages {
+		count(st.OrigCmd)
+		for _, c := range st.Commands {
+			count(c.Name())
+		}
+	}
+	word, want := "uppercase", strings.ToUpper
+	if lower > upper {
+		word, want = "lowercase", strings.ToLower
+	}
+	for _, st := range stages {
+		if st.OrigCmd != want(st.OrigCmd) {
+			lint.Run(&linter.RuleConsistentInstructionCasing, st.Location, linter.RuleConsistentInstructionCasing.Format(st.OrigCmd, word))
+		}
+		for _, c := range st.Commands {
+			if c.Name() != want(c.Name()) {
+				lint.Run(&linter.RuleConsistentInstructionCasing, c.Location(), linter.RuleConsistentInstructionCasing.Format(c.Name(), word))
+			}
+		}
+	}
+}
