@@ -26,10 +26,10 @@ func (x *example) checkImage(t *testing.T, layout string, want *imageCase) {
 		t.Fatal(err)
 	}
 	defer i.Close()
-	t.Logf("image: %.1f MB", float64(i.Size)/1e6)
+	t.Logf("the image has %.1f MB", float64(i.Size)/1e6)
 	if s := want.Size; s != nil {
 		if mb := float64(i.Size) / 1e6; mb < s.MinMB || s.MaxMB > 0 && mb > s.MaxMB {
-			t.Errorf("the image has %.1f MB, want %+v", mb, *s)
+			t.Errorf("the image has %.1f MB, want %+v of them", mb, *s)
 		}
 	}
 	config := imageConfig(t, i)
