@@ -66,6 +66,10 @@ func (p *Program) address(addr string, platforms []ocispecs.Platform) ([]*ir.Tar
 	if key != "" {
 		if instances = withKey(instances, key); instances == nil {
 			keys := p.ev.Keys(n)
+			if len(keys) == 0 && n.Base().ForEach == nil {
+				return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("No instance is at %q", addr),
+					fmt.Sprintf("%s has no instances, as it has no for_each: its address is %s.", n.Base().Addr(), name))
+			}
 			return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("No instance is at %q", addr),
 				fmt.Sprintf("%s has the keys %s.%s", n.Base().Addr(), diag.List(keys, 20), diag.DidYouMean(key, keys)))
 		}

@@ -132,6 +132,11 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 	if o.push && o.noPush {
 		return opt, usagef("--push and --no-push exclude each other.")
 	}
+	for _, flag := range o.outputs {
+		if err := solve.CheckOutput(flag); err != nil {
+			return opt, usagef("--%v.", err)
+		}
+	}
 	for _, flag := range o.secrets {
 		s, err := solve.ParseSecret(flag)
 		if err != nil {

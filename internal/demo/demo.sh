@@ -17,10 +17,10 @@ trap '"$hbuild" engine stop >/dev/null' EXIT
 mkdir -p "$out"
 
 say "the image: hbuild build prod -o type=oci,dest=http-server.tar"
-"$hbuild" -C "$example" build prod -o "type=oci,dest=$out/http-server.tar"
+"$hbuild" -C "$example" build prod -o "type=oci,dest=$out/http-server.tar" --metadata-file "$out/prod.json"
 
 say "the program: hbuild build bin"
-"$hbuild" -C "$example" build bin
+"$hbuild" -C "$example" build bin --metadata-file "$out/bin.json"
 
 say "the same as a Dockerfile: hbuild emit dockerfile prod"
 "$hbuild" -C "$example" emit dockerfile prod
@@ -30,3 +30,6 @@ ls -l "$out/http-server.tar" "$example/bin/server"
 
 say "the page it serves"
 "$example/bin/server" -self-test
+
+steps=$(sed -n 's/.*"steps_run": \([0-9]*\).*/\1/p' "$out/prod.json" "$out/bin.json" | paste -sd+ | { read -r sum; echo $((sum)); })
+say "$steps steps run (a step that nothing changed for is not run again)"

@@ -11,8 +11,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -106,11 +108,36 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 		}
 		req.Jobs = append(req.Jobs, job)
 	}
+	if err := opt.checkUse(req.Jobs); err != nil {
+		return nil, nil, err
+	}
 	res, err := solve.Run(ctx, c, req)
 	if l.diags.HasErrors() && ctx.Err() == nil && !opt.KeepGoing {
 		return res, l.diags, l.failed()
 	}
 	return res, l.diags, err
+}
+
+// checkUse refuses flags about images where no target has one: they would do
+// nothing.
+func (o Options) checkUse(jobs []solve.Job) error {
+	hasImage := slices.ContainsFunc(jobs, func(j solve.Job) bool {
+		return slices.ContainsFunc(j.Builds, func(b solve.PlatformBuild) bool { return b.Image != nil })
+	})
+	flag := ""
+	switch {
+	case hasImage:
+	case o.Push:
+		flag = "--push"
+	case o.Load:
+		flag = "--load"
+	case len(outputsFor(o.Outputs, false)) < len(o.Outputs):
+		flag = "--output " + o.Outputs[slices.IndexFunc(o.Outputs, func(s string) bool { return len(outputsFor([]string{s}, false)) == 0 })]
+	}
+	if flag == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is for images, and what is built has none", solve.ErrRequest, flag)
 }
 
 // lowering lowers the whole graph once.

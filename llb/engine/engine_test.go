@@ -445,7 +445,9 @@ func dockerAPI(t *testing.T, buildkit string) string {
 	mux.HandleFunc("POST /session", func(w http.ResponseWriter, r *http.Request) {
 		meta := map[string][]string{}
 		for k, v := range r.Header {
-			meta[strings.ToLower(k)] = v
+			if strings.HasPrefix(k, "X-Docker-") { // the others belong to the connection
+				meta[strings.ToLower(k)] = v
+			}
 		}
 		back, err := c.Dialer()(context.WithoutCancel(r.Context()), "h2c", meta)
 		splice(t, w, r, back, err)

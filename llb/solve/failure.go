@@ -236,10 +236,11 @@ func (r *runner) explain(j *job, err error) error {
 	addr := j.Addr
 	var step *StepError
 	var image *ImageError
+	var diagnosed interface{ Diagnostics() hcl.Diagnostics }
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &step):
+	case errors.As(err, &step), errors.As(err, &diagnosed):
 		return err
 	case errors.As(err, &image):
 		// Shared with other jobs: each has its own target and place.

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,11 +123,24 @@ func (j *JobResult) summary(w io.Writer) {
 	if len(j.Files) > 0 && j.Digest == "" {
 		fmt.Fprintf(w, "%s: %s\n", j.Addr, steps)
 	}
-	for i, f := range j.Files {
-		if i == 10 && len(j.Files) > 12 {
-			fmt.Fprintf(w, "  wrote %d more files\n", len(j.Files)-i)
-			break
+	shown := 0
+	trees := map[string]int{}
+	for _, f := range j.Files {
+		if f.tree != "" {
+			trees[f.tree]++
+			continue
 		}
-		fmt.Fprintf(w, "  wrote %s\n", f.Path)
+		if shown++; shown <= longestList {
+			fmt.Fprintf(w, "  wrote %s\n", f.Path)
+		}
+	}
+	if shown > longestList {
+		fmt.Fprintf(w, "  wrote %d more files\n", shown-longestList)
+	}
+	for _, dir := range slices.Sorted(maps.Keys(trees)) {
+		fmt.Fprintf(w, "  wrote %s (%d files)\n", dir, trees[dir])
 	}
 }
+
+// longestList is how many files of a job are named.
+const longestList = 12

@@ -31,6 +31,12 @@ type output struct {
 // own.
 func (o output) here() bool { return o.load || o.dest != "" }
 
+// CheckOutput says what is wrong with the CSV form of `--output`.
+func CheckOutput(s string) error {
+	_, err := parseOutput(s)
+	return err
+}
+
 // parseOutput reads the CSV form of `--output`; a bare path is a directory, "-"
 // a tar archive on standard output, as in docker build.
 func parseOutput(s string) (output, error) {

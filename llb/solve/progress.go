@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/progress/progressui"
@@ -87,6 +88,9 @@ func newTracker(p Progress, secrets [][]byte) (*tracker, error) {
 	out := p.Out
 	if out == nil || mode == "none" {
 		out, mode = io.Discard, "quiet"
+	}
+	if f, ok := out.(*os.File); mode == "tty" && (!ok || !isatty.IsTerminal(f.Fd())) {
+		return nil, fmt.Errorf("%w: --progress tty needs a terminal", ErrRequest)
 	}
 	display, err := progressui.NewDisplay(out, progressui.DisplayMode(mode))
 	if err != nil {

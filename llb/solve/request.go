@@ -120,7 +120,8 @@ type PlatformBuild struct {
 // Lower makes a definition. The client resolves base images; its BuildOpts have
 // the session that local sources must name, and the workers' platforms. Its
 // answers are shared by all jobs of a call. An error that carries a place
-// (errdefs.WithSource, or a method Range() hcl.Range) is shown there.
+// (errdefs.WithSource, or a method Range() hcl.Range) is shown there; one with a
+// method Diagnostics() hcl.Diagnostics is returned as it is.
 type Lower func(ctx context.Context, c gateway.Client, platform *ocispecs.Platform) (*Lowered, error)
 
 // Lowered is the result of a [Lower].
@@ -201,4 +202,7 @@ type WrittenFile struct {
 	Size   int64  `json:"size"`
 	// Link is a symbolic link's target.
 	Link string `json:"link,omitempty"`
+
+	// tree is the output directory that holds it with all else of an image.
+	tree string
 }

@@ -188,6 +188,9 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err := r.checkRequires(); err != nil {
 		return err
 	}
+	if err := r.checkDestinations(); err != nil {
+		return err
+	}
 	if err := r.findLoader(ctx); err != nil {
 		return err
 	}
@@ -315,6 +318,25 @@ func (r *runner) checkRequires() error {
 		// nor can files with a directory of their own.
 		j.ownFiles = j.hasFiles && (j.required || j.filesRoot != "" || len(j.outputs) > 0 && !j.hasImage)
 		j.ownFiles = j.ownFiles && !j.solveOnly
+	}
+	return nil
+}
+
+// checkDestinations refuses two results in one place: an archive would be that of
+// the last target, a directory a mixture of images.
+func (r *runner) checkDestinations() error {
+	writers := map[string]string{}
+	for _, j := range r.jobs {
+		for _, o := range j.outputs {
+			if o.dest == "" {
+				continue
+			}
+			dest := filepath.Clean(o.dest)
+			if other := writers[dest]; other != "" {
+				return &CallError{Target: j.Addr, Err: fmt.Errorf("%s is written by %s already: build one of them, or give each outputs of its own", o.dest, other)}
+			}
+			writers[dest] = j.Addr
+		}
 	}
 	return nil
 }
@@ -469,6 +491,9 @@ func (r *runner) keep(j *job, in *installation, dir string) {
 	for _, w := range in.written {
 		if dir != "" {
 			w.Path = filepath.Join(dir, w.Path)
+		}
+		if in.whole {
+			w.tree = dir
 		}
 		j.result.Files = append(j.result.Files, w)
 	}

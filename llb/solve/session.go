@@ -194,6 +194,11 @@ func (r *Request) agents() (session.Attachable, error) {
 			}
 			return nil, fmt.Errorf("%w: ssh %q: no agent is running (SSH_AUTH_SOCK is not set); give --ssh %s=KEYFILE", ErrRequest, a.ID, a.ID)
 		}
+		for _, path := range a.Paths {
+			if _, err := os.Stat(path); err != nil {
+				return nil, fmt.Errorf("%w: --ssh %s: %w", ErrRequest, a.ID, err)
+			}
+		}
 		configs = append(configs, sshprovider.AgentConfig{ID: a.ID, Paths: a.Paths, Raw: a.Raw})
 	}
 	if len(configs) == 0 {
