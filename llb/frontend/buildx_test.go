@@ -1,8 +1,19 @@
 package frontend_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"github.com/hbuild/hbuild/internal/testengine"
 )
 
 const hello = `
@@ -30,7 +41,8 @@ artifact "out" {
 
 # The image.
 target "app" {
-  image = stage.build
+  image  = stage.build
+  labels = { "org.example.by" = "file", "org.example.kind" = "file" }
 }
 
 target "files" {
@@ -44,9 +56,493 @@ group "default" {
 
 func TestFiles(t *testing.T) {
 	fe := frontendImage(t)
-	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello, "data.txt": "world"})
-	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "files", "--build-arg", "greeting=good day", "--build-arg", "count=2", "-o", "out", "."))
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello, "data.txt": "world", "big.bin": strings.Repeat("x", 30<<20)})
+	r := ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "files", "--build-arg", "greeting=good day", "--build-arg", "count=2", "-o", "out", "."))
 	if got := content(t, filepath.Join(dir, "out/dist/out.txt")); got != "good day, world\ngood day, world\n" {
 		t.Errorf("out.txt has %q", got)
+	}
+	// Of the directory only what is read is sent.
+	for _, m := range regexp.MustCompile(`transferring \S+ (\S+)`).FindAllStringSubmatch(r.stderr, -1) {
+		if strings.Contains(m[1], "MB") {
+			t.Errorf("too much was sent: %s\n%s", m[0], r.stderr)
+		}
+	}
+	// A stage and an artifact are addresses as well.
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "artifact.out", "-o", "art", "."))
+	if got := content(t, filepath.Join(dir, "art/out.txt")); got != "hello, world\n" {
+		t.Errorf("out.txt has %q", got)
+	}
+}
+
+// TestImage builds the only image of a group, for two platforms, through a
+// syntax line with a digest.
+func TestImage(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref+"@"+fe.digest, map[string]string{"hbuild.hcl": hello, "data.txt": "world"})
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--platform", "linux/amd64,linux/arm64", "--label", "org.example.by=flag",
+		"--provenance=false", "-o", "type=oci,tar=false,dest=image", "."))
+	images := manifests(t, filepath.Join(dir, "image"))
+	if len(images) != 2 {
+		t.Fatalf("there are %d images", len(images))
+	}
+	for _, img := range images {
+		cfg, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := cfg.Config.Labels; l["org.example.by"] != "flag" || l["org.example.kind"] != "file" {
+			t.Errorf("%s: labels %v", cfg.Architecture, l)
+		}
+	}
+}
+
+// manifests are the images of a layout's only entry, attestations included.
+func manifests(t testing.TB, dir string) []v1.Image {
+	t.Helper()
+	idx, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []v1.Image
+	var walk func(idx v1.ImageIndex)
+	walk = func(idx v1.ImageIndex) {
+		m, err := idx.IndexManifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range m.Manifests {
+			if d.MediaType.IsIndex() {
+				sub, err := idx.ImageIndex(d.Digest)
+				if err != nil {
+					t.Fatal(err)
+				}
+				walk(sub)
+				continue
+			}
+			img, err := idx.Image(d.Digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, img)
+		}
+	}
+	walk(idx)
+	return out
+}
+
+// TestMistakes shows that a mistake is printed at its line, by Docker's own client.
+func TestMistakes(t *testing.T) {
+	fe := frontendImage(t)
+	good := map[string]string{"hbuild.hcl": hello, "data.txt": "world"}
+	with := func(more map[string]string) map[string]string {
+		out := map[string]string{}
+		for _, m := range []map[string]string{good, more} {
+			for k, v := range m {
+				out[k] = v
+			}
+		}
+		return out
+	}
+	many := hello + "\ntarget \"second\" {\n  image = stage.build\n}\n\ngroup \"both\" {\n  targets = [target.app, target.second]\n}\n"
+	for name, c := range map[string]struct {
+		files map[string]string
+		args  []string
+		want  []string
+	}{
+		"unknown stage": {with(map[string]string{"app.hbuild.hcl": "target \"x\" {\n  image = stage.biuld\n}\n"}), nil,
+			[]string{"HB2004", `Did you mean stage.build`, "app.hbuild.hcl:2", ">>>   image = stage.biuld"}},
+		"two mistakes": {with(map[string]string{"app.hbuild.hcl": "target \"x\" {\n  image = stage.biuld\n}\ntarget \"y\" {\n  imag = stage.build\n}\n"}), nil,
+			[]string{"2 mistakes", "app.hbuild.hcl:2", "app.hbuild.hcl:5", ">>>   imag = stage.build"}},
+		"syntax":                {with(map[string]string{"app.hbuild.hcl": "target \"x\" {\n  image = \n}\n"}), nil, []string{"app.hbuild.hcl:2", "HB1"}},
+		"unknown argument":      {good, []string{"--build-arg", "greting=x"}, []string{"HB2023", "--build-arg", `Did you mean "greeting"?`}},
+		"argument missing":      {with(map[string]string{"v.hbuild.hcl": "variable \"who\" {}\nlocals {\n  w = var.who\n}\nstage \"v\" {\n  from = scratch\n  labels = { who = local.w }\n}\n"}), []string{"--target", "stage.v"}, []string{"HB3008", "--build-arg who=VALUE"}},
+		"argument's type":       {good, []string{"--build-arg", "count=many"}, []string{"--build-arg", "count"}},
+		"unknown target":        {good, []string{"--target", "fles"}, []string{"HB2022", `Did you mean "files"?`}},
+		"a stage without stage": {good, []string{"--target", "build"}, []string{"HB2022", "--target stage.build"}},
+		"several images":        {with(map[string]string{"hbuild.hcl": many}), []string{"--target", "both"}, []string{`"both" stands for 2 targets`, "app and second", `>>> group "both"`}},
+		"unknown context":       {good, []string{"--build-context", "dcos=."}, []string{"dcos", "--build-context"}},
+		"failing step": {with(map[string]string{"hbuild.hcl": strings.Replace(hello, "done > /out.txt", "done > /out.txt; exit 3", 1)}), []string{"--target", "app"},
+			[]string{"exit code: 3", `>>>   run { command = `, "hbuild.hcl:17"}},
+		"missing image": {with(map[string]string{"hbuild.hcl": strings.Replace(hello, "busybox:1.37", "nosuch:1", 1)}), []string{"--target", "app"},
+			[]string{"HB4002", "nosuch:1", `>>>   from = image("nosuch:1")`}},
+		"epoch": {good, []string{"--build-arg", "SOURCE_DATE_EPOCH=soon"}, []string{"SOURCE_DATE_EPOCH", "soon"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := module(t, fe.ref, c.files)
+			fails(t, buildx(t, dir, append([]string{"build", "-f", "hbuild.hcl", "."}, c.args...)...), c.want...)
+		})
+	}
+}
+
+const reading = `
+locals {
+  version = trimspace(file("meta/VERSION"))
+  confs   = join(" ", fileset("conf", "**/*.conf"))
+  gone    = fileexists("meta/missing")
+}
+
+stage "s" {
+  from = image("busybox:1.37")
+  copy { files = { "/ctx/" = "." } }
+  run { command = "echo ${local.version} ${local.confs} ${local.gone} ${var.who} ${local.extra} > /ctx/values; (cd /ctx && find . -type f | sort) > /ctx/list" }
+}
+
+target "default" {
+  image = stage.s
+}
+`
+
+// TestModule reads a module of several files, and files that it reads.
+func TestModule(t *testing.T) {
+	fe := frontendImage(t)
+	files := map[string]string{
+		"hbuild.hcl":          reading,
+		"more.hbuild.hcl":     "locals {\n  extra = \"more\"\n}\nvariable \"who\" {}\n",
+		"hbuild.vars.hcl":     "who = \"vars\"\n",
+		"meta/VERSION":        "1.2\n",
+		"conf/a.conf":         "a",
+		"conf/x/b.conf":       "b",
+		"conf/x/y/c.conf":     "c",
+		"conf/x/y/readme":     "no",
+		".dockerignore":       "conf/x\n*.hcl\n",
+		"other/Dockerfile":    "",
+		"conf/other.txt":      "",
+		"node_modules/a/b/c":  "",
+		"node_modules/a/b/d":  "",
+		"node_modules/[a]*/d": "",
+	}
+	dir := module(t, fe.ref, files)
+	if err := os.Symlink("../meta/VERSION", filepath.Join(dir, "conf/link.conf")); err != nil {
+		t.Fatal(err)
+	}
+	build := func(args ...string) (values, list string) {
+		t.Helper()
+		ok(t, buildx(t, dir, append([]string{"build", "-o", "out"}, args...)...))
+		return content(t, filepath.Join(dir, "out/ctx/values")), content(t, filepath.Join(dir, "out/ctx/list"))
+	}
+	values, list := build("-f", "hbuild.hcl", ".")
+	if want := "1.2 a.conf link.conf x/b.conf x/y/c.conf false vars more\n"; values != want {
+		t.Errorf("values are %q, not %q", values, want)
+	}
+	if strings.Contains(list, "b.conf") || strings.Contains(list, ".hcl") || !strings.Contains(list, "./conf/a.conf") {
+		t.Errorf(".dockerignore does not hold:\n%s", list)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+
+	// The ignore file that belongs to the build file wins.
+	write(t, filepath.Join(dir, "hbuild.hcl.dockerignore"), "out\nnode_modules\nother\n")
+	write(t, filepath.Join(dir, "hbuild.override.hcl"), "locals {\n  extra = \"overridden\"\n}\n")
+	values, list = build("-f", "hbuild.hcl", "--build-arg", "who=flag", ".")
+	if want := "1.2 a.conf link.conf x/b.conf x/y/c.conf false flag overridden\n"; values != want {
+		t.Errorf("values are %q, not %q", values, want)
+	}
+	if strings.Contains(list, "node_modules") || !strings.Contains(list, "./conf/x/b.conf") || !strings.Contains(list, "./hbuild.hcl") {
+		t.Errorf("hbuild.hcl.dockerignore does not hold:\n%s", list)
+	}
+
+	// A file of another name is a module by itself, from where it is; what it reads
+	// is the build context's.
+	alone := strings.NewReplacer("${var.who} ${local.extra}", "alone").Replace(reading)
+	write(t, filepath.Join(dir, "build/Dockerfile"), "# syntax="+fe.ref+"\n"+alone)
+	values, _ = build("-f", "build/Dockerfile", ".")
+	if want := "1.2 a.conf link.conf x/b.conf x/y/c.conf false alone\n"; values != want {
+		t.Errorf("values are %q, not %q", values, want)
+	}
+}
+
+const contexts = `
+context "docs" {
+  path    = "documentation"
+  exclude = ["*.tmp"]
+}
+
+stage "s" {
+  from = scratch
+  copy {
+    from = context.docs
+    src  = "."
+    dest = "/docs/"
+  }
+  copy { files = { "/main/" = "main.txt" } }
+}
+
+target "default" {
+  image = stage.s
+}
+`
+
+func TestContexts(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{
+		"hbuild.hcl": contexts, "main.txt": "main",
+		"documentation/a.md": "a", "documentation/b.tmp": "b", "documentation/sub/c.md": "c",
+		"elsewhere/z.md": "z", "elsewhere/y.md": "y", "elsewhere/.dockerignore": "y.md\n.dockerignore\n",
+	})
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"of the build context": {nil, []string{"docs/a.md", "docs/sub/c.md", "main/main.txt"}},
+		"directory":            {[]string{"--build-context", "docs=elsewhere"}, []string{"docs/z.md", "main/main.txt"}},
+		"nothing":              {[]string{"--build-context", "docs=docker-image://scratch"}, []string{"main/main.txt"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := t.TempDir()
+			ok(t, buildx(t, dir, append([]string{"build", "-f", "hbuild.hcl", "-o", out, "."}, c.args...)...))
+			if got := list(t, out); !slices.Equal(got, c.want) {
+				t.Errorf("there are %q, not %q", got, c.want)
+			}
+		})
+	}
+	t.Run("image", func(t *testing.T) {
+		out := t.TempDir()
+		ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--platform=linux/amd64,linux/arm64", "--build-context", "docs=docker-image://busybox:1.37", "-o", out, "."))
+		for _, p := range []string{"linux_amd64/docs/bin/busybox", "linux_arm64/docs/bin/busybox", "linux_arm64/main/main.txt"} {
+			if _, err := os.Stat(filepath.Join(out, p)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("layout", func(t *testing.T) {
+		out := t.TempDir()
+		ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-context", "docs=oci-layout://"+fe.saveLayout(t)+"@"+fe.digest, "-o", out, "."))
+		if got, want := list(t, out), []string{"docs/bin/hbuild-frontend", "main/main.txt"}; !slices.Equal(got, want) {
+			t.Errorf("there are %q, not %q", got, want)
+		}
+	})
+}
+
+// list has the regular files below a directory.
+func list(t testing.TB, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			rel, _ := filepath.Rel(dir, p)
+			out = append(out, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+const flags = `
+secret "token" {}
+
+secret "extra" {
+  required = false
+}
+
+cache "work" {}
+
+stage "s" {
+  from = image("busybox:1.37")
+  run {
+    command = <<-EOT
+      {
+        cat /run/secrets/token; echo
+        grep example.test /etc/hosts
+        ulimit -n
+        df -k /dev/shm | tail -n1 | awk '{print $2}'
+        ls /sys/class/net
+        echo proxy=$HTTP_PROXY
+        echo none=$NOTHING
+      } > /facts
+      cat /proc/sys/kernel/random/uuid > /random
+    EOT
+    mounts  = {
+      "/run/secrets/token" = secret.token
+      "/cache"             = cache.work
+    }
+  }
+}
+
+stage "t" {
+  from = image("busybox:1.37")
+  run { command = "cat /proc/sys/kernel/random/uuid > /other" }
+  copy {
+    from = stage.s
+    src  = ["/facts", "/random"]
+    dest = "/"
+  }
+}
+
+target "default" {
+  image       = stage.t
+  ulimits     = { nofile = 512, nproc = 500 }
+  description = "Facts"
+}
+`
+
+func TestFlags(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": flags, "token": "s3cret"})
+	build := func(args ...string) (facts, random, other string) {
+		t.Helper()
+		ok(t, buildx(t, dir, append([]string{"build", "-f", "hbuild.hcl", "--secret", "id=token,src=token", "-o", "out", "."}, args...)...))
+		read := func(name string) string { return content(t, filepath.Join(dir, "out", name)) }
+		return read("facts"), read("random"), read("other")
+	}
+	all := []string{"--add-host", "example.test:10.1.2.3", "--ulimit", "nofile=700:800", "--shm-size", "32m", "--network", "none", "--build-arg", "HTTP_PROXY=http://proxy.test:3128"}
+	facts, random, other := build(all...)
+	for _, want := range []string{"s3cret\n", "10.1.2.3\texample.test\n", "700\n", "32768\n", "\nlo\n", "proxy=http://proxy.test:3128\n"} {
+		if !strings.Contains(facts, want) {
+			t.Errorf("no %q in\n%s", want, facts)
+		}
+	}
+	if strings.Contains(facts, "eth0") {
+		t.Errorf("there is a network:\n%s", facts)
+	}
+	// The same again is cached; a stage and all of them can be told to run again.
+	if _, r, o := build(all...); r != random || o != other {
+		t.Error("the second build was not cached")
+	}
+	if _, r, o := build(append(all, "--no-cache-filter", "t")...); r != random || o == other {
+		t.Error("--no-cache-filter t ran another stage, or not t")
+	}
+	if _, r, o := build(append(all, "--no-cache")...); r == random || o == other {
+		t.Error("--no-cache ran nothing")
+	}
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--no-cache", "-o", "out", "."), "token", `>>>   run {`)
+}
+
+func TestCalls(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello + flagsOnly + "\nartifact \"unused\" {\n  from = stage.build\n  path = \"/x\"\n}\n", "data.txt": "world"})
+	r := ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=targets", "."))
+	says(t, r.stdout, "default (default)", "group of app and files", "app", "The image.", "stage.build", "artifact.out", "facts")
+	r = ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=outline", "--target=app", "--build-arg", "count=3", "."))
+	says(t, r.stdout, "greeting", "hello", "What it says", "count", "3")
+	r = ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=outline,format=json", "--target=facts", "."))
+	var o struct {
+		Secrets []struct {
+			Name     string
+			Required bool
+		}
+		Cache []struct{ ID string }
+		Args  []any
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &o); err != nil {
+		t.Fatalf("%v: %s", err, r.stdout)
+	}
+	if len(o.Secrets) != 1 || o.Secrets[0].Name != "token" || !o.Secrets[0].Required || len(o.Cache) != 1 || o.Cache[0].ID != "work" || len(o.Args) != 0 {
+		t.Errorf("the outline is %s", r.stdout)
+	}
+	r = buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=check", ".")
+	if r.code == 0 {
+		t.Error("a check with warnings succeeded")
+	}
+	says(t, r.stdout, "HB7001", "unused", `>>> artifact "unused"`)
+
+	write(t, filepath.Join(dir, "wrong.hbuild.hcl"), "target \"w\" {\n  image = stage.nothing\n}\n")
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=check", "."), "HB2004", "wrong.hbuild.hcl:2", ">>>   image = stage.nothing")
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=targets", "."), "HB2004")
+}
+
+const flagsOnly = `
+secret "token" {}
+
+cache "work" {}
+
+target "facts" {
+  image = stage.facts
+}
+
+stage "facts" {
+  from = image("busybox:1.37")
+  run {
+    command = "true"
+    mounts = {
+      "/t" = secret.token
+      "/c" = cache.work
+    }
+  }
+}
+`
+
+// TestWarnings shows a warning of a build that succeeds.
+func TestWarnings(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": strings.Replace(hello, `"data.txt"`, `["data.txt", "data.txt"]`, 1) + "", "data.txt": "world"})
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "app", "."))
+}
+
+// TestAttestations asks for both kinds; the engine makes them of what the frontend
+// returned.
+func TestAttestations(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello, "data.txt": "world"})
+	scanner := testengine.Registry(t) + "/hbuild/test-scanner:test"
+	self := module(t, fe.ref, map[string]string{"hbuild.hcl": fmt.Sprintf(scannerModule, "`"), "scan.sh": content(t, "testdata/scan.sh")})
+	ok(t, buildx(t, self, "build", "-f", "hbuild.hcl", "--provenance=false", "-o", "type=image,push=true,name="+scanner, "."))
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "app", "--provenance=mode=max", "--sbom=generator="+scanner,
+		"-o", "type=oci,tar=false,dest=image", "."))
+	var statements string
+	for _, img := range manifests(t, filepath.Join(dir, "image")) {
+		m, err := img.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range m.Layers {
+			if l.MediaType == "application/vnd.in-toto+json" {
+				statements += content(t, filepath.Join(dir, "image/blobs/sha256", l.Digest.Hex))
+			}
+		}
+	}
+	says(t, statements, `"predicateType":"https://spdx.dev/Document"`, `SPDXRef-out.txt`, "slsa.dev/provenance", "hbuild.hcl", `"language":"HCL"`)
+}
+
+const scannerModule = `
+stage "scan" {
+  from = image("busybox:1.37")
+  write {
+    path    = "/bin/scan"
+    chmod   = "0755"
+    content = file("scan.sh")
+  }
+  entrypoint = ["/bin/scan"]
+}
+
+target "default" {
+  image = stage.scan
+}
+# %s
+`
+
+// TestCache exports a build's cache and imports it for another daemon state: with
+// everything of the first build's layers pruned the steps come from the import.
+func TestCache(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": strings.Replace(hello, "done > /out.txt", "done > /out.txt; cat /proc/sys/kernel/random/uuid >> /out.txt", 1), "data.txt": "cached " + t.Name()})
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "files", "--cache-to", "type=local,dest=cache,mode=max", "-o", "one", "."))
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "files", "--cache-from", "type=local,src=cache", "--no-cache-filter", "none", "-o", "two", "."))
+	if content(t, filepath.Join(dir, "one/dist/out.txt")) != content(t, filepath.Join(dir, "two/dist/out.txt")) {
+		t.Error("the second build was not cached")
+	}
+}
+
+// TestBake builds through a bake file, with another target as a context.
+func TestBake(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": contexts, "main.txt": "main", "documentation/a.md": "a", "docker-bake.hcl": `
+target "other" {
+  context           = "."
+  dockerfile-inline = "FROM scratch\nCOPY main.txt /from-bake.txt\n"
+}
+
+target "default" {
+  dockerfile = "hbuild.hcl"
+  contexts   = { docs = "target:other" }
+  output     = ["out"]
+}
+`})
+	ok(t, buildx(t, dir, "bake", "--allow=fs="+dir))
+	if got, want := list(t, filepath.Join(dir, "out")), []string{"docs/from-bake.txt", "main/main.txt"}; !slices.Equal(got, want) {
+		t.Errorf("there are %q, not %q", got, want)
 	}
 }

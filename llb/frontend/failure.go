@@ -11,6 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
@@ -24,7 +25,7 @@ func (m *module) failure(diags hcl.Diagnostics) error {
 		if d.Severity != hcl.DiagError {
 			continue
 		}
-		lines = append(lines, sentence(d))
+		lines = append(lines, m.sentence(d))
 		if src := m.source(d.Subject); src != nil {
 			places = append(places, src)
 		}
@@ -34,6 +35,10 @@ func (m *module) failure(diags hcl.Diagnostics) error {
 		text = fmt.Sprintf("%d mistakes in the hbuild file\n%s", len(lines), text)
 	}
 	err := errors.New(text)
+	if len(places) == 0 {
+		// Without any, the engine points at the `# syntax=` line, which is not to blame.
+		places = append(places, &errdefs.Source{Info: &pb.SourceInfo{Filename: m.src.Filename, Language: "HCL"}})
+	}
 	// errdefs.Sources gives the innermost first.
 	for _, src := range places {
 		err = errdefs.WithSource(err, src)
@@ -42,7 +47,7 @@ func (m *module) failure(diags hcl.Diagnostics) error {
 }
 
 // sentence is a diagnostic in a paragraph, with the second places it speaks of.
-func sentence(d *hcl.Diagnostic) string {
+func (m *module) sentence(d *hcl.Diagnostic) string {
 	info := diag.InfoOf(d)
 	var b strings.Builder
 	if d.Subject != nil && d.Subject.Filename != "" {
@@ -52,8 +57,8 @@ func sentence(d *hcl.Diagnostic) string {
 		fmt.Fprintf(&b, "[%s] ", info.Code)
 	}
 	b.WriteString(d.Summary)
-	if d.Detail != "" {
-		b.WriteString(". " + d.Detail)
+	if detail := m.detail(d); detail != "" {
+		b.WriteString(". " + detail)
 	}
 	if info.Help != "" {
 		b.WriteString(" " + info.Help)
@@ -62,6 +67,15 @@ func sentence(d *hcl.Diagnostic) string {
 		fmt.Fprintf(&b, " (%s:%d: %s)", r.Range.Filename, r.Range.Start.Line, r.Message)
 	}
 	return b.String()
+}
+
+// detail is a diagnostic's, in terms of the flags that this caller has.
+func (m *module) detail(d *hcl.Diagnostic) string {
+	if diag.InfoOf(d).Code != diag.MissingVariable || d.Subject == nil {
+		return d.Detail
+	}
+	name := strings.Trim(string(d.Subject.SliceBytes(m.Module.Files[d.Subject.Filename])), `"`)
+	return fmt.Sprintf("It has no default. Give it one with --build-arg %s=VALUE, or in %s.", name, lang.VarsFile)
 }
 
 // source is a place as BuildKit hands it to clients; nil for none.

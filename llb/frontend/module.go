@@ -48,18 +48,15 @@ func (b *builder) load(ctx context.Context, check bool) (*module, error) {
 		dockerui.DefaultDockerignoreName: func() ([]byte, error) { return b.ignoreFile(ctx) },
 	}}
 	var opt compiler.Options
-	for _, name := range []string{lang.VarsFile, lang.OverrideFile} {
-		data, ok := files[name]
-		fsys.own[name] = func() ([]byte, error) {
-			if !ok {
-				return nil, nil
-			}
-			return data, nil
-		}
+	// Files that are given stand alone, so those that go with a module are given too.
+	opt.Sources = moduleSources(path.Base(b.call.filename), src.Data, files)
+	if data, ok := files[lang.OverrideFile]; ok {
+		opt.Overrides = []lang.Source{{Name: lang.OverrideFile, Data: data}}
 	}
-	base := path.Base(b.call.filename)
-	opt.Sources = moduleSources(base, src.Data, files)
-	opt.Vars = b.vars(opt.Sources)
+	if data, ok := files[lang.VarsFile]; ok {
+		opt.Vars = []eval.VarSource{{Source: lang.Source{Name: lang.VarsFile, Data: data}, Origin: lang.VarsFile}}
+	}
+	opt.Vars = append(opt.Vars, b.vars(opt.Sources)...)
 	opt.Check = check
 	opt.BuildPlatform = platforms.Normalize(b.platforms()[0])
 	opt.Git = b.call.git

@@ -251,10 +251,10 @@ func (b *builder) lint(ctx context.Context) (*lint.LintResults, error) {
 			continue
 		}
 		if out.Error == nil {
-			out.Error = &lint.BuildError{Message: sentence(d), Location: place(d.Subject)}
+			out.Error = &lint.BuildError{Message: m.sentence(d), Location: place(d.Subject)}
 			continue
 		}
-		out.Error.Message += "\n" + sentence(d)
+		out.Error.Message += "\n" + m.sentence(d)
 	}
 	return out, nil
 }

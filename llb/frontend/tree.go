@@ -128,7 +128,7 @@ func rootStat() *fstypes.Stat { return &fstypes.Stat{Mode: uint32(fs.ModeDir | 0
 // contextFS is a tree as the compiler reads it: the module's directory.
 type contextFS struct {
 	tree
-	// own are files of the root that come from elsewhere; nil data is no file.
+	// own are files that do not come from the tree; nil data is no file.
 	own map[string]func() ([]byte, error)
 }
 
