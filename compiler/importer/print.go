@@ -56,6 +56,7 @@ func (e list) render(depth int) string {
 type entry struct {
 	comment []string
 	key     string // the key's text, not yet HCL
+	tmpl    bool   // key is the inside of a template
 	val     expr
 }
 
@@ -73,7 +74,7 @@ func (e object) render(depth int) string {
 	b.WriteString("{\n")
 	for _, x := range e.entries {
 		writeComment(&b, x.comment, depth+1)
-		b.WriteString(pad(depth+1) + objectKey(x.key) + " = " + x.val.render(depth+1) + "\n")
+		b.WriteString(pad(depth+1) + x.name() + " = " + x.val.render(depth+1) + "\n")
 	}
 	return b.String() + pad(depth) + "}"
 }
@@ -87,7 +88,7 @@ func (e object) line(depth int) (string, bool) {
 		if len(x.comment) > 0 {
 			return "", false
 		}
-		parts = append(parts, objectKey(x.key)+" = "+x.val.render(depth))
+		parts = append(parts, x.name()+" = "+x.val.render(depth))
 	}
 	line := "{ " + strings.Join(parts, ", ") + " }"
 	return line, !strings.Contains(line, "\n") && (e.tight || len(line)+2*depth <= wide)
@@ -190,6 +191,13 @@ var bareKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // notBare are words that mean something at the start of an object.
 var notBare = map[string]bool{"for": true, "true": true, "false": true, "null": true}
+
+func (e entry) name() string {
+	if e.tmpl {
+		return `"` + e.key + `"`
+	}
+	return objectKey(e.key)
+}
 
 func objectKey(k string) string {
 	if bareKey.MatchString(k) && !notBare[k] {

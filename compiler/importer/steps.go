@@ -468,8 +468,9 @@ func (im *importer) secretMount(st *stage, s *step, m *mount, text func(string) 
 		}
 		*env = append(*env, entry{key: e, val: raw(ref)})
 	}
+	tmpl := false
 	if target == "" && !hasEnv {
-		target = "/run/secrets/" + path.Base(id)
+		target, tmpl = "/run/secrets/"+path.Base(id), true
 	}
 	if target == "" {
 		return
@@ -478,7 +479,7 @@ func (im *importer) secretMount(st *stage, s *step, m *mount, text func(string) 
 		im.unsayable(s.node, "Two mounts at one path", "mounts has one value for each path, and %q has two.", target)
 		return
 	}
-	*mounts = append(*mounts, entry{key: target, val: withOptions(raw(ref), opts)})
+	*mounts = append(*mounts, entry{key: target, tmpl: tmpl, val: withOptions(raw(ref), opts)})
 }
 
 // supplied is the reference of a secret or an agent.
@@ -489,12 +490,13 @@ func (im *importer) supplied(in *[]*resource, kind, id string, required bool, s 
 	}
 	r := find(*in, key)
 	if r == nil {
-		r = &resource{name: im.unique(kind, id, kind), id: key, from: s.node}
+		name, _, _ := strings.Cut(id, "${")
+		r = &resource{name: im.unique(kind, name, kind), id: key, from: s.node}
 		if r.name != id {
 			r.attrs = append(r.attrs, entry{key: "id", val: raw(`"` + id + `"`)})
 		}
-		if !required {
-			r.attrs = append(r.attrs, entry{key: "required", val: raw("false")})
+		if required != (kind == "secret") { // the defaults of the language
+			r.attrs = append(r.attrs, entry{key: "required", val: raw(strconv.FormatBool(required))})
 		}
 		*in = append(*in, r)
 	}
@@ -564,6 +566,9 @@ func (im *importer) copy(st *stage, s *step, c copyCmd) {
 		return
 	}
 	dest := text(c.files.DestPath)
+	if dest == "" {
+		dest = "."
+	}
 	if len(c.files.SourcePaths) == 0 && len(c.files.SourceContents) == 1 && !c.link && len(c.exclude) == 0 {
 		im.writeStep(st, s, c, dest, text)
 		return
