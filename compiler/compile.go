@@ -15,6 +15,7 @@ import (
 
 	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
@@ -23,6 +24,9 @@ import (
 type Options struct {
 	lang.LoadOptions
 	eval.Options
+	// Levels are the warnings that the caller drops or makes errors; directives in
+	// the files overrule them.
+	Levels lint.Levels
 }
 
 // Program is a module that was read and resolved.
@@ -48,7 +52,8 @@ func Load(fsys fs.FS, dir string, opt Options) *Program {
 
 // Diagnostics returns everything found so far, sorted, each mistake once.
 func (p *Program) Diagnostics() hcl.Diagnostics {
-	return diag.Sort(append(append(hcl.Diagnostics(nil), p.diags...), p.ev.Diagnostics()...))
+	all := append(append(hcl.Diagnostics(nil), p.diags...), p.ev.Diagnostics()...)
+	return diag.Sort(lint.Apply(p.Module, all, p.opt.Levels))
 }
 
 // Check evaluates the whole module and returns all mistakes and warnings.
@@ -56,6 +61,7 @@ func (p *Program) Check() hcl.Diagnostics {
 	p.ev.All()
 	if !p.Diagnostics().HasErrors() { // else what uses what may be a part of the mistake
 		p.diags = append(p.diags, unused(p.Module)...)
+		p.diags = append(p.diags, lint.Check(p.Module, p.ev.Stages())...)
 	}
 	return p.Diagnostics()
 }

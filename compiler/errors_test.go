@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
@@ -31,7 +31,8 @@ type caller struct {
 	check bool
 }
 
-var shellWord = regexp.MustCompile(`'[^']*'|\S+`)
+// flagWord is a word of the flags; blanks in single quotes are part of it.
+var flagWord = regexp.MustCompile(`([^\s']|'[^']*')+`)
 
 func parseFlags(t *testing.T, text string, files map[string]string) caller {
 	t.Helper()
@@ -39,7 +40,7 @@ func parseFlags(t *testing.T, text string, files map[string]string) caller {
 	env := map[string]string{}
 	c.opt.LookupEnv = func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	var words []string
-	for _, w := range regexp.MustCompile(`([^\s']|'[^']*')+`).FindAllString(text, -1) {
+	for _, w := range flagWord.FindAllString(text, -1) {
 		words = append(words, strings.ReplaceAll(w, "'", ""))
 	}
 	for i := 0; i < len(words); i++ {
@@ -83,6 +84,13 @@ func parseFlags(t *testing.T, text string, files map[string]string) caller {
 // run loads a module and checks it, or evaluates what the addresses name.
 func run(t *testing.T, files map[string]string) (*compiler.Program, hcl.Diagnostics) {
 	t.Helper()
+	return runWith(t, files, lint.Quiet())
+}
+
+// runWith is run with warnings at other levels than the tests of other mistakes
+// have: those keep to their mistake.
+func runWith(t *testing.T, files map[string]string, levels lint.Levels) (*compiler.Program, hcl.Diagnostics) {
+	t.Helper()
 	fsys := fstest.MapFS{}
 	for name, data := range files {
 		if name != diag.FlagsFile {
@@ -90,6 +98,7 @@ func run(t *testing.T, files map[string]string) (*compiler.Program, hcl.Diagnost
 		}
 	}
 	c := parseFlags(t, files[diag.FlagsFile], files)
+	c.opt.Levels = levels
 	p := compiler.Load(fsys, ".", c.opt)
 	if len(c.addrs) > 0 {
 		_, diags := p.Graph(c.addrs, nil)
@@ -208,7 +217,11 @@ func TestCatalogue(t *testing.T) {
 			if e.Title == "" || e.Text == "" || len(e.Wrong) == 0 || len(e.Right) == 0 {
 				t.Fatalf("incomplete: %+v", e)
 			}
-			p, diags := run(t, e.Wrong)
+			levels := lint.Quiet()
+			if e.Code >= lint.UnusedDeclaration {
+				levels = nil
+			}
+			p, diags := runWith(t, e.Wrong, levels)
 			codes := map[diag.Code]bool{}
 			for _, d := range diags {
 				codes[diag.InfoOf(d).Code] = true
@@ -217,7 +230,7 @@ func TestCatalogue(t *testing.T) {
 				t.Errorf("the wrong example gives %v:\n%s", codes, text(p, diags))
 			}
 			checkDiagnostics(t, "wrong", diags)
-			if p, diags := run(t, e.Right); len(diags) > 0 {
+			if p, diags := runWith(t, e.Right, levels); len(diags) > 0 {
 				t.Errorf("the right example gives\n%s", text(p, diags))
 			}
 		})
@@ -246,11 +259,22 @@ func text(p *compiler.Program, diags hcl.Diagnostics) string {
 
 var codeDecl = regexp.MustCompile(`(?m)^\s+(\w+)\s+(?:diag\.)?Code = "(HB\d{4})"`)
 
+// codeFiles are the files that declare codes.
+func codeFiles(t *testing.T) []string {
+	t.Helper()
+	out := []string{"../lang/diag/codes.go", "../llb/codes.go"}
+	more, err := filepath.Glob("*/codes.go")
+	if err != nil || len(more) == 0 {
+		t.Fatal("no files: ", err)
+	}
+	return append(out, more...)
+}
+
 // declaredCodes reads the codes from the sources that declare them.
 func declaredCodes(t *testing.T) map[diag.Code]string {
 	t.Helper()
 	out := map[diag.Code]string{}
-	for _, file := range []string{"../lang/diag/codes.go", "../llb/codes.go", "dockerfile/codes.go"} {
+	for _, file := range []string{"../lang/diag/codes.go", "../llb/codes.go", "dockerfile/codes.go", "lint/lint.go"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -267,5 +291,3 @@ func declaredCodes(t *testing.T) map[diag.Code]string {
 	}
 	return out
 }
-
-var _ fs.FS = fstest.MapFS{}

@@ -22,6 +22,7 @@ import (
 	"github.com/hbuild/hbuild/compiler/dockerfile"
 	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/internal/oracle"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -128,7 +129,7 @@ func runGolden(t *testing.T, file string) {
 }
 
 func (c *golden) compile(t *testing.T) {
-	opt := compiler.Options{}
+	opt := compiler.Options{Levels: lint.Quiet()}
 	opt.Sets = c.info["set"]
 	for _, v := range c.info["var"] {
 		name, value, _ := strings.Cut(v, "=")

@@ -23,6 +23,7 @@ import (
 	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/dockerfile"
 	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
@@ -202,7 +203,7 @@ func (m *module) load() *compiler.Program {
 	for name, text := range m.files {
 		fsys[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	opt := compiler.Options{}
+	opt := compiler.Options{Levels: lint.Quiet()}
 	opt.Check = true
 	opt.Sets = m.info["set"]
 	for _, v := range m.info["var"] {

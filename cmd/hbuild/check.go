@@ -6,7 +6,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
 )
 
 // checkOptions are what `hbuild check` takes.
@@ -14,6 +16,8 @@ type checkOptions struct {
 	module moduleFlags
 	format string
 	addrs  []string
+	allow  []string
+	deny   []string
 }
 
 func newCheckCmd(a *app) *cobra.Command {
@@ -24,7 +28,9 @@ func newCheckCmd(a *app) *cobra.Command {
 		Long: `Check reads the module and evaluates all of it, or what the addresses reach, and
 prints every mistake and warning. A required variable may have no value.
 
-The exit code is 2 when there are mistakes; warnings alone are fine.`,
+The exit code is 2 when there are mistakes; warnings alone are fine. A comment
+"# hbuild: allow CODE" or "# hbuild: deny CODE" above a block, or at the head of a
+file, drops warnings or makes errors of them; so do the flags, for the module.`,
 		Example: `  hbuild check
   hbuild check prod --var go_version=1.26
   hbuild check --format github      annotations for a pull request`,
@@ -37,10 +43,25 @@ The exit code is 2 when there are mistakes; warnings alone are fine.`,
 	}
 	o.module.register(a, cmd)
 	registerFormat(cmd, &o.format)
+	cmd.Flags().StringSliceVar(&o.allow, "allow", nil, "drop the warning `CODE`, or all; repeatable")
+	cmd.Flags().StringSliceVar(&o.deny, "deny", nil, "make an error of the warning `CODE`, or of all; repeatable")
 	return cmd
 }
 
+// levels reads the flags about warnings; what is denied wins.
+func (o *checkOptions) levels() lint.Levels {
+	l := lint.Levels{}
+	for _, c := range o.allow {
+		l[diag.Code(c)] = "allow"
+	}
+	for _, c := range o.deny {
+		l[diag.Code(c)] = "deny"
+	}
+	return l
+}
+
 func (a *app) check(o *checkOptions) error {
+	o.module.levels = o.levels()
 	p, err := a.load(&o.module, forCheck)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
@@ -31,6 +32,7 @@ type moduleFlags struct {
 	sets      []string // --set
 	contexts  []string // --context
 	vars      []varFlag
+	levels    lint.Levels // --allow and --deny, of commands that have them
 }
 
 // varFlag is one --var or --var-file; one list holds both, because their order on
@@ -177,6 +179,7 @@ func (f *moduleFlags) moduleDir(given bool) (dir string, found bool, err error) 
 // options reads what the flags name.
 func (a *app) options(f *moduleFlags, p *program, mode loadMode) (opt compiler.Options, err error) {
 	opt.Sets = f.sets
+	opt.Levels = f.levels
 	opt.LookupEnv = os.LookupEnv
 	opt.BuildPlatform = hostPlatform()
 	opt.Check = mode == forCheck

@@ -42,6 +42,22 @@ const (
 	ReservedStage     diag.Code = "HB7015" // a stage called context
 )
 
+// codes are all of them.
+var codes = []diag.Code{
+	UnusedDeclaration, HiddenByIgnore, SecretName, UnpinnedImage, InstallWithout, VolatileEarly,
+	ShellCommand, RelativeWorkdir, FixedPlatform, PortCase, AuthorDeprecated, ReservedStage,
+}
+
+// Quiet drops all of this package's warnings: for fragments, which are about
+// something else.
+func Quiet() Levels {
+	l := Levels{}
+	for _, c := range codes {
+		l[c] = "allow"
+	}
+	return l
+}
+
 // Check returns the warnings of a module whose stages were evaluated.
 func Check(m *lang.Module, stages []*ir.Stage) hcl.Diagnostics {
 	c := &checker{}

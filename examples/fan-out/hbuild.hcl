@@ -43,6 +43,7 @@ artifact "bar" {
 }
 
 # And here they meet.
+# hbuild: allow HB7010 two programs in a row are a job for a shell
 stage "runtime" {
   from = image("alpine:3.22")
 
