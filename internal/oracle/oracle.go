@@ -23,7 +23,6 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
@@ -75,7 +74,7 @@ func Convert(ctx context.Context, dockerfile []byte, opt Options) (*Result, erro
 	if c.resolver == nil {
 		c.resolver = Images{}
 	}
-	res, err := builder.Build(ctx, c)
+	res, err := build(ctx, c)
 	if err != nil {
 		return nil, err
 	}
