@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -179,6 +180,10 @@ func (ev *Evaluator) elements(a *lang.Attr, sc *scope) (out []element, ok bool) 
 		}
 	default:
 		it.errorf(diag.BadForEach, "for_each takes a map, an object, a set or a list of strings", "It is %s.", describe(v))
+		return nil, false
+	}
+	if len(out) == 0 && len(hclsyntax.Variables(it.expr)) == 0 {
+		it.errorf(diag.BadForEach, "for_each is empty", "It is written out and has no elements, so there is nothing to repeat; use enabled = false to switch a block off.")
 		return nil, false
 	}
 	for _, el := range out {
