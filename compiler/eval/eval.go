@@ -17,7 +17,6 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
-	"github.com/moby/patternmatcher"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
@@ -96,7 +95,6 @@ type Evaluator struct {
 	expanded   map[lang.Node]*expansion
 	names      map[string]string // stage names in use → the address that has them
 	ignores    map[string][]string
-	matchers   map[*ir.Context]*patternmatcher.PatternMatcher
 	texts      int
 	git        cty.Value
 }
@@ -112,7 +110,7 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 		mod: mod, fsys: fsys, opt: opt,
 		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
-		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{}, matchers: map[*ir.Context]*patternmatcher.PatternMatcher{},
+		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
 	}
 	if ev.opt.BuildPlatform.OS == "" {
 		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
