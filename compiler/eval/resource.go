@@ -263,3 +263,24 @@ func checkOnBuild(text string) error {
 	_, err = instructions.ParseCommand(res.AST.Children[0])
 	return err
 }
+
+// triggerFroms are the names in `from` of an instruction that was checked.
+func triggerFroms(text string) (out []string) {
+	res, err := parser.Parse(strings.NewReader(text))
+	if err != nil || len(res.AST.Children) != 1 {
+		return nil
+	}
+	cmd, err := instructions.ParseCommand(res.AST.Children[0])
+	if err != nil {
+		return nil
+	}
+	switch c := cmd.(type) {
+	case *instructions.CopyCommand:
+		out = append(out, c.From)
+	case *instructions.RunCommand:
+		for _, m := range instructions.GetMounts(c) {
+			out = append(out, m.From)
+		}
+	}
+	return out
+}

@@ -466,9 +466,27 @@ func (s *stepper) onbuild(a *lang.Attr) {
 	items, _ := s.ev.list(s.ev.item(a, s.sc), "a list of Dockerfile instructions")
 	for _, it := range items {
 		if text, ok := s.ev.checked(it, diag.BadOnBuild, "instruction for onbuild", checkOnBuild); ok {
-			s.add(&ir.OnBuild{StepMeta: s.ev.meta(it.rng), Trigger: text})
+			s.add(&ir.OnBuild{StepMeta: s.ev.meta(it.rng), Trigger: text, Reads: s.triggerReads(text)})
 		}
 	}
+}
+
+// triggerReads are the stages of the module that a trigger's `from` names.
+func (s *stepper) triggerReads(text string) (out []*ir.Stage) {
+	for _, name := range triggerFroms(text) {
+		for _, n := range s.ev.mod.Decls {
+			st, ok := n.(*lang.Stage)
+			if !ok || st.ForEach != nil || dockerName(st.Name) != strings.ToLower(name) {
+				continue
+			}
+			for _, inst := range s.ev.instances(n).list {
+				if found := s.ev.stage(inst, s.sc.platform); found != s.stage {
+					out = append(out, found)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (s *stepper) healthcheck(a *lang.Attr) {

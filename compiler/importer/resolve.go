@@ -11,6 +11,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 	"github.com/tonistiigi/go-csvvalue"
@@ -42,7 +43,8 @@ type step struct {
 	comment []string
 	from    *source // COPY --from
 	mounts  []*mount
-	floats  bool // it only describes the image, and goes behind the steps
+	reads   []*stage // ONBUILD: what stages built on this one are made from
+	floats  bool     // it only describes the image, and goes behind the steps
 }
 
 // source is what a `from` names.
@@ -272,6 +274,8 @@ func (im *importer) sourcesOf(st *stage, s *step) bool {
 	switch c := s.cmd.(type) {
 	case *instructions.CopyCommand:
 		return c.From == "" || im.copySource(st, s, c.From)
+	case *instructions.OnbuildCommand:
+		im.triggerReads(s, c.Expression)
 	case *instructions.RunCommand:
 		for _, f := range s.node.Flags {
 			v, ok := strings.CutPrefix(f, "--mount=")
@@ -289,6 +293,34 @@ func (im *importer) sourcesOf(st *stage, s *step) bool {
 		}
 	}
 	return true
+}
+
+// triggerReads notes the stages that an ONBUILD instruction names.
+func (im *importer) triggerReads(s *step, text string) {
+	res, err := parser.Parse(strings.NewReader(text))
+	if err != nil {
+		return // an error where it runs, in a stage built on this one
+	}
+	for _, n := range res.AST.Children {
+		cmd, err := instructions.ParseInstructionWithLinter(n, linter.New(&linter.Config{}))
+		if err != nil {
+			return
+		}
+		var names []string
+		switch c := cmd.(type) {
+		case *instructions.CopyCommand:
+			names = append(names, c.From)
+		case *instructions.RunCommand:
+			for _, m := range instructions.GetMounts(c) {
+				names = append(names, m.From)
+			}
+		}
+		for _, name := range names {
+			if st := im.stageNamed(name); st != nil && name != "" {
+				s.reads = append(s.reads, st)
+			}
+		}
+	}
 }
 
 func (im *importer) copySource(st *stage, s *step, from string) bool {
@@ -432,6 +464,13 @@ func (im *importer) want(st *stage) {
 	}
 	st.wanted = true
 	st.deps(func(d *stage, _ *step) { im.want(d) })
+	for b := range st.bases {
+		for _, s := range b.steps {
+			for _, d := range s.reads {
+				im.want(d)
+			}
+		}
+	}
 }
 
 // ---- names ------------------------------------------------------------------

@@ -116,6 +116,9 @@ type StopSignal struct {
 type OnBuild struct {
 	StepMeta
 	Trigger string
+	// Reads are the stages that the trigger's `from` names. A stage that is built on
+	// this one is made from them too; this one is not.
+	Reads []*Stage
 }
 
 // Healthcheck says how to tell that a container works.

@@ -26,10 +26,17 @@ func Sources(step Step, visit func(Source)) {
 }
 
 // Deps calls visit for every stage that s is made from: its root first, then what
-// its steps read. A stage that is read twice is visited twice.
+// the root's triggers read and what its steps read. A stage that is read twice is visited twice.
 func (s *Stage) Deps(visit func(*Stage)) {
 	if r, ok := s.Root.(StageRoot); ok {
 		visit(r.Stage)
+		for _, step := range r.Stage.Steps {
+			if o, ok := step.(*OnBuild); ok {
+				for _, d := range o.Reads {
+					visit(d)
+				}
+			}
+		}
 	}
 	for _, step := range s.Steps {
 		Sources(step, func(src Source) {
