@@ -13,13 +13,13 @@ import (
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
-// checkSource warns of a copy of a file that the context does not have;
-// and reports a copy of what a stage has in a cache mount only. The warning is
-// no error, for a file may be made before the build. Wildcards and what
-// expands are not looked at, nor contexts that the caller replaces.
+// checkSource reports a copy of what a stage has in a cache mount only, and warns
+// of a copy of a file that the context does not have: no error, for the file may be
+// made before the build. Wildcards and what expands are not looked at, nor contexts
+// that the caller replaces.
 func (ev *Evaluator) checkSource(src ir.Source, w ir.Word, it *item) {
 	if st, ok := src.(ir.StageSource); ok {
-		if p, constant := w.Const(); constant && strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `*?[\\`) {
+		if p, constant := w.Const(); constant && strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `*?[\`) {
 			ev.checkCacheOnly(st.Stage, p, it.rng)
 		}
 		return
