@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"slices"
+	"sort"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -26,14 +28,14 @@ func (l Levels) of(code diag.Code) string {
 // Apply carries out the directives in the comments of a module, and those of the
 // caller, which a directive in the file overrules.
 func Apply(m *lang.Module, diags hcl.Diagnostics, caller Levels) hcl.Diagnostics {
-	files := map[string]Levels{}
+	l := levels{module: m, caller: caller, files: map[string]Levels{}}
 	out := diags[:0:0]
 	for _, d := range diags {
 		if d.Severity != hcl.DiagWarning || d.Subject == nil {
 			out = append(out, d)
 			continue
 		}
-		switch level(m, d, files, caller) {
+		switch l.of(d) {
 		case "allow":
 		case "deny":
 			e := *d
@@ -46,41 +48,66 @@ func Apply(m *lang.Module, diags hcl.Diagnostics, caller Levels) hcl.Diagnostics
 	return out
 }
 
-// level finds the directive nearest to a warning: its block's, its file's, the
+// levels finds the directives of a module, each file's and block's place once:
+// there may be a warning for each of ten thousand blocks.
+type levels struct {
+	module *lang.Module
+	caller Levels
+	files  map[string]Levels      // of a file's head
+	blocks map[string][]lang.Node // of a file, in its order; nil before the first use
+}
+
+// of finds the directive nearest to a warning: its block's, its file's, the
 // caller's.
-func level(m *lang.Module, d *hcl.Diagnostic, files map[string]Levels, caller Levels) string {
+func (l *levels) of(d *hcl.Diagnostic) string {
 	code := diag.InfoOf(d).Code
-	if b := enclosing(m, *d.Subject); b != nil {
-		if v := parse(comments(m, b.Base().Range)).of(code); v != "" {
+	if b := l.enclosing(*d.Subject); b != nil {
+		if v := parse(comments(l.module, b.Base().Range)).of(code); v != "" {
 			return v
 		}
 	}
 	name := d.Subject.Filename
-	if _, ok := files[name]; !ok {
-		files[name] = parse(head(m.Files[name]))
+	if _, ok := l.files[name]; !ok {
+		l.files[name] = parse(head(l.module.Files[name]))
 	}
-	if v := files[name].of(code); v != "" {
+	if v := l.files[name].of(code); v != "" {
 		return v
 	}
-	return caller.of(code)
+	return l.caller.of(code)
 }
 
 // enclosing finds the declaration whose block holds a place.
-func enclosing(m *lang.Module, at hcl.Range) lang.Node {
-	for _, n := range m.Decls {
-		d := n.Base()
-		if d.Body == nil || d.Range.Filename != at.Filename {
-			continue
-		}
-		end := d.Body.EndRange.End.Byte
-		if d.Kind == lang.KindLocal {
-			end = d.Range.End.Byte
-		}
-		if d.Range.Start.Byte <= at.Start.Byte && at.Start.Byte <= end {
-			return n
+func (l *levels) enclosing(at hcl.Range) lang.Node {
+	if l.blocks == nil {
+		l.index()
+	}
+	blocks := l.blocks[at.Filename]
+	i := sort.Search(len(blocks), func(i int) bool { return blocks[i].Base().Range.Start.Byte > at.Start.Byte })
+	if i == 0 || at.Start.Byte > end(blocks[i-1]) {
+		return nil
+	}
+	return blocks[i-1]
+}
+
+func (l *levels) index() {
+	l.blocks = map[string][]lang.Node{}
+	for _, n := range l.module.Decls {
+		if d := n.Base(); d.Body != nil {
+			l.blocks[d.Range.Filename] = append(l.blocks[d.Range.Filename], n)
 		}
 	}
-	return nil
+	for _, blocks := range l.blocks {
+		slices.SortStableFunc(blocks, func(a, b lang.Node) int { return a.Base().Range.Start.Byte - b.Base().Range.Start.Byte })
+	}
+}
+
+// end is the byte after a declaration.
+func end(n lang.Node) int {
+	d := n.Base()
+	if d.Kind == lang.KindLocal {
+		return d.Range.End.Byte
+	}
+	return d.Body.EndRange.End.Byte
 }
 
 // comments returns the comment lines directly above a place, directives included.
