@@ -51,8 +51,10 @@ type Stage struct {
 	// nil means the target's. Never set over a StageRoot, which has its base's.
 	Platform *Platform
 	// Steps in order: attributes that set where steps start, the steps, then the
-	// attributes of the image (design, section 6).
+	// attributes of the image (spec/language.md, "Stages").
 	Steps []Step
+	// NoCache runs its runs and copies again, as a caller's --no-cache=STAGE asks.
+	NoCache bool
 	// Comment holds the comment lines above the block, without their markers.
 	Comment []string
 	// Description is the first sentence that `hbuild list` shows; may be empty.
