@@ -22,6 +22,11 @@ test: tools bin/hbuild bin/buildkitd bin/testengine
 	$(GO) test -race $(PURE)
 	bin/testengine run -- $(GO) test $$($(GO) list ./... | grep -v -E '/hbuild/(lang|compiler)(/|$$)')
 
+## corpus: import Dockerfiles and compare them with BuildKit: its own tests' and CORPUS=DIR's
+.PHONY: corpus
+corpus:
+	$(GO) run ./internal/corpus/cmd/corpus $(CORPUS)
+
 ## bench: how fast compiling is, and how much memory it takes
 .PHONY: bench
 bench: bin/hbuild

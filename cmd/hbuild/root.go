@@ -85,6 +85,7 @@ use a daemon.`,
 		newBuildCmd(a),
 		newEngineCmd(a),
 		newEmitCmd(a),
+		newImportCmd(a),
 		newVersionCmd(a),
 	)
 	asParent(root)
