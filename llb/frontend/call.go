@@ -138,36 +138,9 @@ func limits(r *pb.LinuxResources) ir.Limits {
 
 // apply puts the flags over what the file says of a target.
 func (c *call) apply(t *ir.Target) {
-	o, f := &t.Options, c.options
-	for _, kv := range f.BuildArgs {
-		o.BuildArgs = setKV(o.BuildArgs, kv)
-	}
-	// A host may have several addresses, so the flag's come before the file's: the
-	// first is what a look-up finds.
-	o.Hosts = append(slices.Clone(f.Hosts), o.Hosts...)
-	for _, u := range f.Ulimits {
-		o.Ulimits = setUlimit(o.Ulimits, u)
-	}
-	replace(&o.ShmSize, f.ShmSize)
-	replace(&o.Hostname, f.Hostname)
-	replace(&o.CgroupParent, f.CgroupParent)
-	replace(&o.Network, f.Network)
-	replace(&o.Limits.Memory, f.Limits.Memory)
-	replace(&o.Limits.MemorySwap, f.Limits.MemorySwap)
-	replace(&o.Limits.CPUShares, f.Limits.CPUShares)
-	replace(&o.Limits.CPUPeriod, f.Limits.CPUPeriod)
-	replace(&o.Limits.CPUQuota, f.Limits.CPUQuota)
-	replace(&o.Limits.CPUSetCPUs, f.Limits.CPUSetCPUs)
-	replace(&o.Limits.CPUSetMems, f.Limits.CPUSetMems)
+	t.Options.Override(c.options)
 	for _, kv := range c.labels {
 		t.Labels = setKV(t.Labels, kv)
-	}
-}
-
-func replace[T comparable](to *T, v T) {
-	var zero T
-	if v != zero {
-		*to = v
 	}
 }
 
@@ -179,16 +152,6 @@ func setKV(list []ir.KV, kv ir.KV) []ir.KV {
 		}
 	}
 	return append(list, kv)
-}
-
-func setUlimit(list []ir.Ulimit, u ir.Ulimit) []ir.Ulimit {
-	for i := range list {
-		if list[i].Name == u.Name {
-			list[i] = u
-			return list
-		}
-	}
-	return append(list, u)
 }
 
 // seconds reads the value of SOURCE_DATE_EPOCH.

@@ -142,7 +142,7 @@ func (b *builder) outline(ctx context.Context) (*outline.Outline, error) {
 		return nil, err
 	}
 	l := &locations{m: m}
-	out := &outline.Outline{Name: strings.TrimPrefix(sel.target.Addr, "target."), Description: sel.target.Description}
+	out := &outline.Outline{Name: sel.target.Name, Description: sel.target.Description}
 	for _, v := range usedVariables(m, sel.graph) {
 		arg := outline.Arg{Name: v.Name, Description: describe(m, v), Location: l.of(v.Range)}
 		if expr, diags := lang.ParseValue(lang.Source{Name: "<outline>", Data: []byte("var." + v.Name)}, false); !diags.HasErrors() {

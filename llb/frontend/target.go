@@ -35,14 +35,14 @@ func (b *builder) choose(ctx context.Context, m *module) (*selection, error) {
 		return nil, m.failure(hcl.Diagnostics{d})
 	}
 	if len(requested(g)) > 1 {
-		if g, diags = m.Graph([]string{strings.TrimPrefix(t.Addr, "target.")}, b.ui.TargetPlatforms); g == nil {
+		if g, diags = m.Graph([]string{t.Name}, b.ui.TargetPlatforms); g == nil {
 			return nil, m.failure(diags)
 		}
 	}
 	for _, t := range g.Targets {
 		b.call.apply(t)
 	}
-	b.skipCaches(g)
+	g.SkipCaches(b.call.noCache)
 	return &selection{graph: g, target: t, warnings: diags}, b.applyEpoch(ctx, m, g)
 }
 
@@ -82,7 +82,7 @@ func pick(m *module, g *ir.Graph, addr string) (*ir.Target, *hcl.Diagnostic) {
 	var images []*ir.Target
 	var names []string
 	for _, t := range all {
-		names = append(names, strings.TrimPrefix(t.Addr, "target."))
+		names = append(names, t.Name)
 		if slices.ContainsFunc(t.Builds, func(b *ir.Build) bool { return b.Image != nil }) {
 			images = append(images, t)
 		}
@@ -99,20 +99,6 @@ func pick(m *module, g *ir.Graph, addr string) (*ir.Target, *hcl.Diagnostic) {
 	}
 	return nil, diag.Error(diag.BadFlag, at, fmt.Sprintf("%q stands for %d targets", addr, len(all)),
 		fmt.Sprintf("A build through # syntax= has one result. Choose with --target one of: %s; `hbuild build` and `docker buildx bake` build several.", diag.List(names, 30)))
-}
-
-// skipCaches carries out --no-cache-filter: the named stages run again.
-func (b *builder) skipCaches(g *ir.Graph) {
-	for _, s := range g.Stages {
-		if !slices.ContainsFunc(b.call.noCache, func(name string) bool {
-			return strings.EqualFold(name, s.Name) || name == s.Addr || "stage."+name == s.Addr
-		}) {
-			continue
-		}
-		for _, step := range s.Steps {
-			step.Meta().NoCache = true
-		}
-	}
 }
 
 // applyEpoch carries out --build-arg SOURCE_DATE_EPOCH: seconds, or "context" for

@@ -185,7 +185,7 @@ func (f *contextFS) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	if data != nil {
-		return data, nil
+		return slices.Clone(data), nil
 	}
 	if !fs.FileMode(st.Mode).IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("it is not a regular file")}
@@ -193,7 +193,7 @@ func (f *contextFS) ReadFile(name string) ([]byte, error) {
 	if data, err = f.read(name); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
-	return data, nil
+	return slices.Clone(data), nil // the caller may write to it
 }
 
 // ReadDir implements fs.ReadDirFS.
