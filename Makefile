@@ -6,6 +6,7 @@ GO ?= go
 
 # The daemon's version is engine/go.mod's.
 BUILDKIT := $(shell sed -n 's|^\tgithub.com/moby/buildkit \(v[^ ]*\).*|\1|p' engine/go.mod)
+BUILDX := $(shell sed -n 's|^\tgithub.com/docker/buildx \(v[^ ]*\).*|\1|p' internal/tools/go.mod)
 # Packages without a process or a file of their own: these run under the race detector.
 PURE := ./lang/... ./compiler/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -17,7 +18,7 @@ demo: tools bin/hbuild bin/buildkitd bin/standins
 
 ## test: everything, real builds included
 .PHONY: test
-test: tools bin/hbuild bin/buildkitd bin/testengine
+test: tools bin/hbuild bin/buildkitd bin/buildx bin/testengine
 	@$(MAKE) --no-print-directory vet
 	$(GO) test -race $(PURE)
 	bin/testengine run -- $(GO) test $$($(GO) list ./... | grep -v -E '/hbuild/(lang|compiler)(/|$$)')
@@ -80,6 +81,22 @@ bin/buildkitd: engine/go.mod engine/go.sum
 		-ldflags '-s -w -X github.com/moby/buildkit/version.Version=$(BUILDKIT)' \
 		-o ../bin/ github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
 	@touch bin/buildkitd
+
+# Docker's client, for the tests of the frontend image. It takes a minute or two, once.
+## bin/buildx: docker buildx
+bin/buildx: internal/tools/go.mod internal/tools/go.sum
+	@echo "building buildx $(BUILDX) (a minute or two, once)"
+	CGO_ENABLED=0 $(GO) build -C internal/tools -trimpath -ldflags '-s -w -X github.com/docker/buildx/version.Version=$(BUILDX)' \
+		-o ../../bin/buildx github.com/docker/buildx/cmd/buildx
+	@touch bin/buildx
+
+## image: the frontend image and the images of the tests, built by hbuild from hbuild.hcl, in dist/
+.PHONY: image
+image: tools bin/hbuild bin/buildkitd bin/testengine
+	@mkdir -p dist
+	bin/testengine run -- sh -e -c 'for i in frontend test-scanner; do \
+		bin/hbuild build $$i --engine $$HBUILD_TEST_ENGINE -o type=oci,dest=dist/$$i.tar; done'
+	@ls -l dist/frontend.tar
 
 ## help: this list
 .PHONY: help
