@@ -23,7 +23,7 @@ func (w *lowering) run(s *ir.Run) {
 		return
 	}
 	opts = append(opts, bk.Args(args), w.l.location(s.Range))
-	if w.b.NoCache || s.NoCache {
+	if w.noCache(&s.StepMeta) {
 		opts = append(opts, bk.IgnoreCache)
 	}
 	if w.b.proxy != nil {

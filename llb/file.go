@@ -248,7 +248,7 @@ func (w *lowering) text(t ir.Text) (bk.State, bool) {
 // apply adds a copy to the stage, as a layer of its own with link.
 func (w *lowering) apply(s *ir.Copy, c copyWords, name string, action *bk.FileAction) {
 	opts := []bk.ConstraintsOpt{bk.WithCustomName(name), w.l.location(s.Range)}
-	if w.b.NoCache || s.NoCache {
+	if w.noCache(&s.StepMeta) {
 		opts = append(opts, bk.IgnoreCache)
 	}
 	merges := w.l.opt.Caps == nil || w.l.opt.Caps.Supports(pb.CapMergeOp) == nil

@@ -248,6 +248,11 @@ func (w *lowering) chdir(dir string) error {
 	return nil
 }
 
+// noCache reports whether a run or a copy ignores its cache.
+func (w *lowering) noCache(m *ir.StepMeta) bool {
+	return w.b.NoCache || w.s.ir.NoCache || m.NoCache
+}
+
 // numbered counts the steps that get a number in their names.
 func numbered(steps []ir.Step) int {
 	n := 0

@@ -29,8 +29,7 @@ type buildOptions struct {
 	noPush    bool
 	load      bool
 	outputs   []string
-	noCache   bool
-	pull      bool
+	steps     stepFlags
 	progress  string
 	metadata  string
 	allow     []string
@@ -72,8 +71,7 @@ A target's files are written into the module, whole or not at all.`,
 	fs.BoolVar(&o.noPush, "no-push", false, "push nothing, whatever targets say")
 	fs.BoolVar(&o.load, "load", false, "load images into this machine's Docker or Podman")
 	fs.StringArrayVarP(&o.outputs, "output", "o", nil, "export: `type=oci|docker|tar|local|image|registry,dest=...`; repeatable")
-	fs.BoolVar(&o.noCache, "no-cache", false, "run every step")
-	fs.BoolVar(&o.pull, "pull", false, "ask registries for newer base images")
+	o.steps.register(cmd)
 	choice(cmd, fs, &o.progress, "progress", "how progress is shown", "auto", "tty", "plain", "quiet", "rawjson")
 	fs.StringVar(&o.metadata, "metadata-file", "", "write what was built to `FILE`, as JSON")
 	fs.StringSliceVar(&o.allow, "allow", nil, "let steps use `ENTITLEMENT`: network.host, security.insecure, device[=NAME]; repeatable")
@@ -109,6 +107,9 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := o.steps.apply(p, g); err != nil {
+		return err
+	}
 	if o.dryRun {
 		return view.WritePlan(a.stdout, g)
 	}
@@ -122,12 +123,15 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 // options reads the flags that the solver takes.
 func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 	opt = build.Options{
-		Push: o.push, NoPush: o.noPush, Load: o.load, Outputs: o.outputs, NoCache: o.noCache, Pull: o.pull, Allow: o.allow,
+		Push: o.push, NoPush: o.noPush, Load: o.load, Outputs: o.outputs, Allow: o.allow,
 		Parallel: o.parallel, KeepGoing: o.keepGoing, Atomic: o.atomic, MetadataFile: o.metadata,
 		Progress: solve.Progress{Mode: o.progress, Out: a.stderr}, LookupEnv: os.LookupEnv,
 	}
 	if terminal(a.stdout) == nil {
 		opt.Stdout = a.stdout // an archive is nothing to look at
+	}
+	if o.steps.options.Network == ir.NetHost {
+		opt.Allow = append(opt.Allow, "network.host") // the caller asks for it by name
 	}
 	if o.push && o.noPush {
 		return opt, usagef("--push and --no-push exclude each other.")

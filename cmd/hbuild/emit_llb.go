@@ -30,6 +30,7 @@ type llbOptions struct {
 	imageConfig string
 	format      string
 	engine      string
+	steps       stepFlags
 }
 
 func newEmitLLBCmd(a *app) *cobra.Command {
@@ -58,6 +59,7 @@ Base images are looked up through the engine, as a build does, unless
 	choice(cmd, cmd.Flags(), &o.format, "format", "what is printed", "pb", formatJSON, "digest")
 	cmd.Flags().StringVar(&o.imageConfig, "image-config", "", "read base images from `FILE` in place of the engine")
 	registerEngine(cmd, &o.engine)
+	o.steps.register(cmd)
 	return cmd
 }
 
@@ -70,6 +72,9 @@ func (a *app) emitLLB(ctx context.Context, o *llbOptions) error {
 		return err
 	}
 	defer e.p.Close()
+	if err := o.steps.apply(e.p, e.graph); err != nil {
+		return err
+	}
 	req, err := oneRequest(e.target)
 	if err != nil {
 		return err

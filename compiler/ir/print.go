@@ -70,7 +70,7 @@ func (p *printer) comment(indent string, lines []string) {
 func (p *printer) stage(s *Stage) {
 	p.line("")
 	p.comment("", s.Comment)
-	p.line("stage %s (%s) from %s%s", s.name(), s.Addr, rootText(s.Root), opt(" platform", s.Platform.text()))
+	p.line("stage %s (%s) from %s%s", s.name(), s.Addr, rootText(s.Root), opt(" platform", s.Platform.text())+flag(" no-cache", s.NoCache))
 	for _, step := range s.Steps {
 		m := step.Meta()
 		p.comment("  ", m.Comment)
