@@ -34,6 +34,9 @@ type parsed struct {
 
 // parse reads a file that is UTF-8.
 func parse(src Source) (parsed, hcl.Diagnostics) {
+	if body, ok := parseParts(src); ok {
+		return parsed{body: body}, nil
+	}
 	file, diags := hclsyntax.ParseConfig(src.Data, src.Name, hcl.InitialPos)
 	body, _ := file.Body.(*hclsyntax.Body)
 	if !diags.HasErrors() {
