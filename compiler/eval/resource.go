@@ -25,9 +25,14 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 }
 
 // DefaultContext is the module's main context, declared or not; nil when it is
-// declared and disabled.
+// declared and disabled, or repeated, which is an error.
 func (ev *Evaluator) DefaultContext() *ir.Context {
-	if all := ev.instances(ev.mod.Lookup(lang.KindContext, "default")).list; len(all) > 0 {
+	n := ev.mod.Lookup(lang.KindContext, "default")
+	if each := n.Base().ForEach; each != nil {
+		ev.errorf(diag.BadForEach, each.NameRange, "context.default is repeated", "It is the one directory that copies read when they do not say from where. Give contexts that are repeated another name.")
+		return nil
+	}
+	if all := ev.instances(n).list; len(all) > 0 {
 		return ev.localContext(all[0])
 	}
 	return nil
