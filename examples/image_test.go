@@ -149,9 +149,9 @@ func checkFile(t *testing.T, want fileCase, got runimage.File, err error, read f
 		t.Errorf("%s is a %s, want a %s", want.Path, got.Type, want.Type)
 		return
 	}
-	compare := func(what, got, want string) {
-		if want != "" && got != want {
-			t.Errorf("%s has %s %s, want %s", want, what, got, want)
+	compare := func(what, got, expected string) {
+		if expected != "" && got != expected {
+			t.Errorf("%s has %s %s, want %s", want.Path, what, got, expected)
 		}
 	}
 	compare("mode", fmt.Sprintf("%04o", got.Mode), want.Mode)
