@@ -245,7 +245,7 @@ func TestModule(t *testing.T) {
 	// A file of another name is a module by itself, from where it is; what it reads
 	// is the build context's.
 	alone := strings.NewReplacer("${var.who} ${local.extra}", "alone").Replace(reading)
-	write(t, filepath.Join(dir, "build/Dockerfile"), "# syntax="+fe.ref+"\n"+alone)
+	write(t, filepath.Join(dir, "build/Dockerfile"), "// syntax="+fe.ref+"\n"+alone)
 	values, _ = build("-f", "build/Dockerfile", ".")
 	if want := "1.2 a.conf link.conf x/b.conf x/y/c.conf false alone\n"; values != want {
 		t.Errorf("values are %q, not %q", values, want)
@@ -465,11 +465,58 @@ stage "facts" {
 }
 `
 
-// TestWarnings shows a warning of a build that succeeds.
+// TestWarnings shows the warnings of a build that succeeds, in Docker's summary;
+// the caller may drop them, or make errors of them.
 func TestWarnings(t *testing.T) {
 	fe := frontendImage(t)
-	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": strings.Replace(hello, `"data.txt"`, `["data.txt", "data.txt"]`, 1) + "", "data.txt": "world"})
-	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "app", "."))
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": "stage \"s\" {\n  from = image(\"busybox\")\n}\n\ntarget \"default\" {\n  image = stage.s\n}\n"})
+	r := ok(t, buildx(t, dir, "--debug", "build", "-f", "hbuild.hcl", "."))
+	says(t, r.stderr, "1 warning found", "HB7007", ">>>   from = image(\"busybox\")")
+	r = ok(t, buildx(t, dir, "--debug", "build", "-f", "hbuild.hcl", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=HB7007", "."))
+	if strings.Contains(r.stderr, "HB7007") {
+		t.Errorf("the warning was not dropped:\n%s", r.stderr)
+	}
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=true", "."), "HB7007", ">>>   from = image(\"busybox\")")
+}
+
+// TestRequires fails a build whose requirement fails, and returns the target's own
+// result where it does not.
+func TestRequires(t *testing.T) {
+	fe := frontendImage(t)
+	text := `
+stage "test" {
+  from = image("busybox:1.37")
+  run { command = "exit ${var.code}" }
+}
+
+variable "code" {
+  type    = number
+  default = 0
+}
+
+stage "s" {
+  from = scratch
+  write {
+    path    = "/x"
+    content = "x"
+  }
+}
+
+target "test" {
+  image = stage.test
+}
+
+target "default" {
+  image    = stage.s
+  requires = [target.test]
+}
+`
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": text})
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "-o", "out", "."))
+	if got, want := list(t, filepath.Join(dir, "out")), []string{"x"}; !slices.Equal(got, want) {
+		t.Errorf("there are %q, not %q", got, want)
+	}
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "code=4", "."), "exit code: 4", `>>>   run { command = "exit ${var.code}" }`)
 }
 
 // TestAttestations asks for both kinds; the engine makes them of what the frontend

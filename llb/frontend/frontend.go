@@ -128,11 +128,15 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	lints := b.warnings(m, sel.graph)
+	if lints.HasErrors() {
+		return nil, m.failure(lints)
+	}
 	lowered, err := b.lower(ctx, m, sel)
 	if err != nil {
 		return nil, err
 	}
-	m.warn(ctx, sel.warnings)
+	m.warn(ctx, append(sel.warnings, lints...))
 	if err := b.requirements(ctx, sel, lowered); err != nil {
 		return nil, err
 	}

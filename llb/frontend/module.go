@@ -9,13 +9,17 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/hashicorp/hcl/v2"
 	bk "github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/eval"
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
 )
 
 // module is the caller's module, loaded.
@@ -58,6 +62,7 @@ func (b *builder) load(ctx context.Context, check bool) (*module, error) {
 	}
 	opt.Vars = append(opt.Vars, b.vars(opt.Sources)...)
 	opt.Check = check
+	opt.Levels = b.levels()
 	opt.BuildPlatform = platforms.Normalize(b.platforms()[0])
 	opt.Git = b.call.git
 	opt.Contexts = map[string]string{}
@@ -178,6 +183,41 @@ func declares(sources []lang.Source, name string) bool {
 		}
 	}
 	return false
+}
+
+// levels are what --build-arg BUILDKIT_DOCKERFILE_CHECK says of warnings:
+// skip=CODE,… or skip=all drops them, error=true makes errors of them.
+func (b *builder) levels() lint.Levels {
+	l := lint.Levels{}
+	c := b.ui.LinterConfig
+	if c == nil {
+		return l
+	}
+	if c.ReturnAsError {
+		l["all"] = "deny"
+	}
+	if c.SkipAll {
+		l["all"] = "allow"
+	}
+	for _, code := range c.SkipRules {
+		l[diag.Code(code)] = "allow"
+	}
+	return l
+}
+
+// warnings are those about what is built, as for a Dockerfile. Only the caller
+// makes errors of them: what the file denies, `--check` refuses.
+func (b *builder) warnings(m *module, g *ir.Graph) hcl.Diagnostics {
+	levels := b.levels()
+	diags := lint.Apply(m.Module, lint.Check(m.Module, g.Stages), levels)
+	for i, d := range diags {
+		if d.Severity == hcl.DiagError && levels["all"] != "deny" {
+			w := *d
+			w.Severity = hcl.DiagWarning
+			diags[i] = &w
+		}
+	}
+	return diags
 }
 
 // git is what the client says of its checkout: buildx sends the commit, with
