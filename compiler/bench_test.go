@@ -3,7 +3,6 @@ package compiler
 import (
 	"fmt"
 	"testing"
-	"testing/fstest"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -16,7 +15,7 @@ import (
 func BenchmarkCompile(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			fsys := fstest.MapFS{"hbuild.hcl": {Data: benchgen.Module(n / 2)}}
+			fsys := benchgen.Files(n / 2)
 			b.SetBytes(int64(len(fsys["hbuild.hcl"].Data)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -6,9 +6,20 @@ package benchgen
 import (
 	"bytes"
 	"fmt"
+	"testing/fstest"
 )
 
-// Module returns a file of n stages (at least one), their artifacts and targets.
+// Files returns a module of n services, 2n+1 stages: its file and what its copies
+// name.
+func Files(n int) fstest.MapFS {
+	return fstest.MapFS{
+		"hbuild.hcl": {Data: Module(n)},
+		"go.mod":     {Data: []byte("module example\n")},
+		"go.sum":     {},
+	}
+}
+
+// Module returns the file of n services: two stages, an artifact and a target each.
 func Module(n int) []byte {
 	var b bytes.Buffer
 	b.WriteString(`variable "go_version" {
