@@ -207,6 +207,9 @@ func (im *importer) defaults(v *variable) {
 		v.def = str(strings.ReplaceAll(given, "$", `\$`))
 		return
 	}
+	if m != nil && m.value == nil && len(decls) == 1 {
+		v.def = str("") // only FROM reads it, where "not set" is nothing
+	}
 	if !own {
 		return
 	}

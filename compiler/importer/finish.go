@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
 	"testing/fstest"
@@ -28,6 +29,10 @@ func joined(text string) string { return eval.JoinLines(text) }
 func (im *importer) finish() *Result {
 	p := &printer{origin: map[int]*parser.Node{}, line: 1}
 	blocks := im.blocks()
+	if len(im.allow) > 0 && len(im.header) > 0 {
+		im.allow = append(im.allow, "")
+	}
+	im.header = append(im.allow, im.header...)
 	p.comment(im.header, 0)
 	if len(im.header) > 0 {
 		p.write("\n", nil)
@@ -89,6 +94,7 @@ func (im *importer) blocks() []*block {
 		b.set("ignore_file", str(im.opt.IgnoreFile), nil)
 		out = append(out, b)
 	}
+	sort.SliceStable(im.vars, func(i, j int) bool { return im.declared(im.vars[i]) < im.declared(im.vars[j]) })
 	for _, v := range im.vars {
 		out = append(out, im.variableBlock(v))
 	}
@@ -114,6 +120,14 @@ func (im *importer) blocks() []*block {
 	return append(out, im.targets()...)
 }
 
+// declared is where a variable's argument is first declared.
+func (im *importer) declared(v *variable) int {
+	if v.node == nil {
+		return 0
+	}
+	return v.node.StartLine
+}
+
 func (r *resource) block(kind string) *block {
 	b := &block{head: kind + " " + quote(r.name), from: r.from}
 	for _, e := range r.attrs {
@@ -131,7 +145,7 @@ func (im *importer) variableBlock(v *variable) *block {
 		b.set("default", raw("null"), v.node)
 	}
 	if v.desc != "" {
-		b.set("description", str(v.desc), v.node)
+		b.set("description", str(described(v.desc)), v.node)
 	}
 	return b
 }
@@ -181,7 +195,7 @@ func (im *importer) argComments() {
 			im.header = append(im.header, c...)
 			continue
 		}
-		if v.desc != "" && len(c) == 1 {
+		if v.desc != "" && len(trimComment(c)) == 1 {
 			continue
 		}
 		v.comment = append(v.comment, c...)

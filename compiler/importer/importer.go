@@ -79,6 +79,7 @@ type importer struct {
 	rest     []string // comments behind the last instruction
 	syntax   string
 	check    string
+	allow    []string // directives of hbuild that stand for BuildKit's
 
 	diags  hcl.Diagnostics
 	nodes  []*parser.Node
@@ -209,6 +210,7 @@ func (im *importer) lint(res *parser.Result) bool {
 			return false
 		}
 		cfg = parsed
+		im.allow = allowances(cfg)
 	}
 	cfg.Warn = func(string, string, string, string, []parser.Range) {}
 	lint := linter.New(cfg)

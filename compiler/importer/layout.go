@@ -19,6 +19,7 @@ type settings struct {
 	args, env, labels    []entry
 	shell, workdir, user *attr
 	later                map[string]bool // what workdir, user and labels read
+	passed               bool            // copies stand between these and what comes
 	comment              []string
 	node                 *parser.Node
 }
@@ -58,7 +59,7 @@ func (g *settings) takes(s setting) bool {
 	case "shell":
 		return g.shell == nil
 	case "workdir":
-		return g.workdir == nil && g.user == nil
+		return g.workdir == nil && g.user == nil && !g.passed
 	case "user":
 		return g.user == nil
 	}
@@ -103,6 +104,42 @@ func (g *settings) add(s setting, st *step) {
 	}
 }
 
+// pass lets settings take what comes after a copy: a copy has no environment but
+// the variables that its words read, and no user; only the directory counts.
+func (g *settings) pass(reads map[string]bool) {
+	g.passed = true
+	if g.later == nil {
+		g.later = map[string]bool{}
+	}
+	for k := range reads {
+		g.later[k] = true
+	}
+}
+
+// copyReads are the variables that a copy reads; false for another step.
+func (im *importer) copyReads(s *step) (map[string]bool, bool) {
+	var words []string
+	files := func(f instructions.SourcesAndDest) {
+		words = append(append(words, f.SourcePaths...), f.DestPath)
+		for _, t := range f.SourceContents {
+			if t.Expand {
+				words = append(words, t.Data)
+			}
+		}
+	}
+	switch c := s.cmd.(type) {
+	case *instructions.CopyCommand:
+		files(c.SourcesAndDest)
+		words = append(words, c.Chown, c.Chmod)
+	case *instructions.AddCommand:
+		files(c.SourcesAndDest)
+		words = append(words, c.Chown, c.Chmod, c.Checksum)
+	default:
+		return nil, false
+	}
+	return im.refs(words...), true
+}
+
 // write puts the attributes into a block.
 func (g *settings) write(b *block) {
 	object := func(name string, list []entry) {
@@ -136,9 +173,9 @@ func obj(list []entry) expr { return object{entries: list} }
 func (im *importer) layout(st *stage) {
 	b := &block{head: "stage " + quote(st.name), from: st.node, comment: im.comments[st.node]}
 	st.block = b
-	if st.cmd.DocComment != "" && len(b.comment) == 1 {
+	if st.cmd.DocComment != "" && len(trimComment(b.comment)) == 1 {
 		b.comment = nil
-		b.set("description", str(st.cmd.DocComment), st.node)
+		b.set("description", str(described(st.cmd.DocComment)), st.node)
 	}
 	b.set("from", st.from, st.node)
 	if st.plat != nil {
@@ -192,7 +229,11 @@ func (im *importer) layout(st *stage) {
 			im.learn(st, s)
 			continue
 		}
-		leading = false
+		if reads, ok := im.copyReads(s); ok && leading {
+			head.pass(reads)
+		} else {
+			leading = false
+		}
 		flush()
 		im.step(st, s)
 	}
@@ -210,6 +251,9 @@ func trimComment(c []string) []string {
 	}
 	return c
 }
+
+// described is a doc comment ("NAME is the …") without its first words.
+func described(text string) string { return strings.TrimPrefix(text, "is ") }
 
 // settingsOf reads an instruction that changes the environment.
 func (im *importer) settingsOf(st *stage, s *step) ([]setting, bool, bool) {
@@ -247,6 +291,9 @@ func (im *importer) settingsOf(st *stage, s *step) ([]setting, bool, bool) {
 		for _, a := range c.Args {
 			v, fine := im.stageArg(st, s, a)
 			ok = ok && fine
+			if x := im.varOf[a.Key]; x != nil && x.desc != "" && x.desc == a.DocComment && len(trimComment(s.comment)) == 1 {
+				s.comment = nil // it is the variable's description
+			}
 			out = append(out, setting{kind: "args", entries: []entry{{key: a.Key, val: v}}})
 		}
 		return out, true, ok
@@ -577,7 +624,7 @@ func (im *importer) image(st *stage) {
 		case *instructions.CmdCommand:
 			replace("cmd", im.command(c.ShellDependantCmdLine), s)
 		case *instructions.ExposeCommand:
-			for _, p := range c.Ports {
+			for _, p := range asWritten(s.node, c.Ports) {
 				appendTo("expose", s, im.port(st, s, p))
 				s.comment = nil
 			}
@@ -611,6 +658,23 @@ func (im *importer) image(st *stage) {
 			st.block.tail = append(st.block.tail, *a)
 		}
 	}
+}
+
+// asWritten are an instruction's words in the order of the file; BuildKit sorts
+// ports. Words that were changed since stay as they are.
+func asWritten(n *parser.Node, words []string) []string {
+	var out []string
+	have := map[string]bool{}
+	for _, w := range words {
+		have[w] = true
+	}
+	for a := n.Next; a != nil; a = a.Next {
+		if !have[a.Value] {
+			return words
+		}
+		out = append(out, a.Value)
+	}
+	return out
 }
 
 // putEntry adds an entry; the last one of a key counts.

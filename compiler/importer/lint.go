@@ -11,6 +11,30 @@ import (
 // instructions, so those that need nothing else stand here once more. They only
 // count for a file that makes them errors.
 
+// sameRule are the warnings of hbuild that stand for a check of BuildKit.
+var sameRule = map[string]string{
+	"JSONArgsRecommended": "HB7010", "SecretsUsedInArgOrEnv": "HB7006", "WorkdirRelativePath": "HB7011", "CopyIgnoredFile": "HB7005",
+	"FromPlatformFlagConstDisallowed": "HB7012", "RedundantTargetPlatform": "HB7012", "ExposeProtoCasing": "HB7013",
+	"MaintainerDeprecated": "HB7014", "ReservedStageName": "HB7015",
+}
+
+// allowances are the comments that switch off in hbuild what `# check=skip=…`
+// switches off in BuildKit.
+func allowances(cfg *linter.Config) []string {
+	if cfg.SkipAll {
+		return []string{"# hbuild: allow all"}
+	}
+	var out []string
+	seen := map[string]bool{}
+	for _, rule := range cfg.SkipRules {
+		if code := sameRule[rule]; code != "" && !seen[code] {
+			seen[code] = true
+			out = append(out, "# hbuild: allow "+code)
+		}
+	}
+	return out
+}
+
 // lintNames checks the names of stages.
 func lintNames(stages []instructions.Stage, lint *linter.Linter) {
 	reserved := map[string]bool{"context": true, "scratch": true}

@@ -363,7 +363,7 @@ func find(list []*resource, id string) *resource {
 var cacheWords = map[string]string{
 	"/go/pkg/mod": "gomod", "/root/.cache/go-build": "gobuild", "/root/.cache/go": "gobuild", "/root/.npm": "npm", "/root/.cache/pip": "pip", "/root/.cache/uv": "uv",
 	"/var/cache/apt": "apt", "/var/lib/apt": "apt_lists", "/var/lib/apt/lists": "apt_lists", "/root/.m2": "maven", "/root/.gradle": "gradle", "/usr/local/cargo/registry": "cargo_registry",
-	"/usr/local/cargo/git": "cargo_git", "/root/.cargo/registry": "cargo_registry", "/root/.cache": "home", "/usr/local/share/.cache/yarn": "yarn", "/var/cache/apk": "apk", "/etc/apk/cache": "apk",
+	"/usr/local/cargo/git": "cargo_git", "/root/.cargo/registry": "cargo_registry", "/root/.cache": "home_cache", "/usr/local/share/.cache/yarn": "yarn", "/var/cache/apk": "apk", "/etc/apk/cache": "apk",
 }
 
 func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) string) expr {
