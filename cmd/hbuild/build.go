@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"log"
+	stdlog "log"
 	"os"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
@@ -162,9 +166,13 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildOptions, opt build.Options) error {
 	// BuildKit's client libraries log to standard error by themselves; what matters
 	// of it comes back as an error.
-	log.SetOutput(io.Discard)
+	stdlog.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)
-	e, err := engine.Find(ctx, engine.Options{Address: o.engine, Log: a.stderr})
+	report, log := p.report, a.stderr
+	if o.progress == "rawjson" {
+		report, log = p.reportLine, io.Discard
+	}
+	e, err := engine.Find(ctx, engine.Options{Address: o.engine, Log: log})
 	if err != nil {
 		return err
 	}
@@ -175,34 +183,36 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 	defer c.Close()
 	res, diags, err := build.Run(ctx, c, g, opt)
 	if err == nil {
-		if err := p.report(diags); err != nil {
+		if err := report(diags); err != nil {
 			return err
 		}
-		res.Summary(a.summaryTo(o))
-		return nil
 	}
-	if res != nil {
-		res.Summary(a.summaryTo(o))
+	if res != nil && o.progress != "rawjson" {
+		res.Summary(a.stderr)
 	}
-	if ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return a.buildFailed(p, g, err)
+	return buildFailed(report, g, err)
 }
 
-// summaryTo is where the summary goes: standard error like the progress, unless
-// progress is for a program.
-func (a *app) summaryTo(o *buildOptions) io.Writer {
-	if o.progress == "rawjson" {
-		return io.Discard
+// reportLine prints diagnostics as one line of JSON, among the lines of progress.
+func (p *program) reportLine(diags hcl.Diagnostics) error {
+	if len(diags) == 0 {
+		return nil
 	}
-	return a.stderr
+	var doc, line bytes.Buffer
+	err := p.reportAs(&doc, formatJSON, diags)
+	if json.Compact(&line, doc.Bytes()) == nil {
+		fmt.Fprintln(p.a.stderr, line.String())
+	}
+	return err
 }
 
 // buildFailed shows why, and makes the exit code of it.
-func (a *app) buildFailed(p *program, g *ir.Graph, err error) error {
+func buildFailed(report func(hcl.Diagnostics) error, g *ir.Graph, err error) error {
 	diags := build.Failure(err, g)
-	if len(diags) == 0 || p.report(diags) == nil {
+	if len(diags) == 0 || report(diags) == nil {
 		return err // there was no place to say it at
 	}
 	code := exitFailed

@@ -3,8 +3,10 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/tools/txtar"
 
 	"github.com/hbuild/hbuild/internal/testengine"
@@ -408,16 +411,67 @@ func TestBuildProgress(t *testing.T) {
 	m.run("build", "--progress", "quiet", "--var", "id="+unique(), "app").exits(0).says("target.app: sha256:").saysNot("[made")
 	m.run("build", "--var", "id="+unique(), "app").exits(0).says("[made 2/2]") // no terminal: plain
 	m.run("build", "--progress", "loud", "--var", "id=x", "app").exits(2).says("auto, tty, plain, quiet, rawjson")
-	out := m.run("build", "--progress", "rawjson", "--var", "id="+unique(), "default").exits(0)
-	lines := strings.Split(strings.TrimSpace(out.stderr), "\n")
-	for _, line := range lines {
-		if !json.Valid([]byte(line)) {
-			t.Errorf("not JSON: %q", line)
+	for addr, code := range map[string]int{"default": 0, "broken": 1} {
+		out := m.run("build", "--progress", "rawjson", "--var", "id="+unique(), addr).exits(code)
+		lines := strings.Split(strings.TrimSpace(out.stderr), "\n")
+		for _, line := range lines {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("not JSON: %q", line)
+			}
+		}
+		if len(lines) < 4 || out.stdout != "" || !strings.Contains(out.stderr, "2/2]") {
+			t.Errorf("%d lines, standard output %q", len(lines), out.stdout)
+		}
+		if strings.Contains(out.stderr, "HB6002") != (code == 1) {
+			t.Errorf("the failure is not told:\n%s", out.stderr)
 		}
 	}
-	if len(lines) < 5 || out.stdout != "" || !strings.Contains(out.stderr, "[made 2/2]") {
-		t.Errorf("%d lines, standard output %q", len(lines), out.stdout)
+}
+
+// TestBuildElsewhere: the module, its file and a context are where flags say.
+func TestBuildElsewhere(t *testing.T) {
+	m := newModule(t, `
+-- hbuild.hcl --
+context "src" { path = "src" }
+stage "s" {
+  from = scratch
+  copy {
+    from = context.src
+    src  = "f"
+    dest = "/f"
+  }
+}
+artifact "f" {
+  from = stage.s
+  path = "/f"
+}
+target "t" { files = { "f" = artifact.f } }
+-- other.hbuild.hcl.txt --
+target "u" {
+  files = { "u" = artifact.f }
+}
+-- src/f --
+own
+-- given/f --
+given
+`)
+	m.build("t").exits(0)
+	if m.read("f") != "own\n" {
+		t.Errorf("built %q", m.read("f"))
 	}
+	m.build("t", "--context", "src=given").exits(0)
+	if m.read("f") != "given\n" {
+		t.Errorf("--context: built %q", m.read("f"))
+	}
+	cmd := m.command("build", "-C", m.dir, "-f", "hbuild.hcl", "-f", "other.hbuild.hcl.txt", "u", "--progress", "quiet")
+	cmd.Dir = t.TempDir()
+	m.finish(cmd).exits(0).says("wrote u")
+	if m.read("u") != "own\n" {
+		t.Errorf("-C and -f: built %q", m.read("u"))
+	}
+	cmd = m.command("build", "-C", m.dir, "-f", "-", "u", "--progress", "quiet")
+	cmd.Stdin = strings.NewReader(m.read("hbuild.hcl") + m.read("other.hbuild.hcl.txt"))
+	m.finish(cmd).exits(0).says("wrote u")
 }
 
 // TestBuildFailingStep: a step that fails is shown where it is written, with its
@@ -556,11 +610,26 @@ stage "agent" {
 	m.build("t", "--secret", "token").exits(2).says(`"token" is not key=value`)
 	m.build("stage.agent").exits(2).says("error[HB6007]: There is no ssh agent", "hbuild.hcl:20:1", "--ssh default=KEYFILE")
 	m.build("stage.agent", "--ssh", "default=nokey").exits(2).says("nokey: no such file")
-	key := filepath.Join(t.TempDir(), "key")
-	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
-		t.Fatalf("ssh-keygen: %v %s", err, out)
-	}
+	key := sshKey(t)
 	m.build("stage.agent", "--ssh", "default="+key).exits(0)
+}
+
+// sshKey writes a private key.
+func sshKey(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // TestBuildManyFiles: of a context of 20,000 files only what a build uses is

@@ -192,7 +192,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, a.buildFailed(e.p, e.graph, err)
+		return nil, buildFailed(e.p.report, e.graph, err)
 	}
 	return def, e.p.report(diags)
 }

@@ -12,9 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -758,11 +758,14 @@ func TestCancel(t *testing.T) {
 	go func() {
 		select {
 		case <-out.seen:
+			if !runs(t, id) {
+				t.Error("the step's process is not to be seen")
+			}
 		case <-time.After(30 * time.Second):
 		}
 		cancel()
 	}()
-	sleep := state(shell("echo started " + id + "; sleep 100"))
+	sleep := state(shell("echo started " + id + "; sleep 100; : " + id))
 	_, err := Run(ctx, c, Request{Root: root, Progress: Progress{Mode: "plain", Out: &out}, Jobs: []Job{
 		filesJob("target.a", sleep, FileOutput{Path: "f"}), imageJob("target.b", sleep),
 	}})
@@ -775,7 +778,7 @@ func TestCancel(t *testing.T) {
 	}
 	clean(t, root)
 	for { // the process must end in the daemon
-		if ps, _ := exec.Command("pgrep", "-f", id).Output(); len(ps) == 0 {
+		if !runs(t, id) {
 			break
 		}
 		if time.Since(cancelled) > 10*time.Second {
@@ -783,6 +786,18 @@ func TestCancel(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// runs says whether a process has the mark in its command line.
+func runs(t *testing.T, mark string) bool {
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Error(err)
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		b, err := os.ReadFile(name)
+		return err == nil && bytes.Contains(b, []byte(mark))
+	})
 }
 
 func TestEngineGone(t *testing.T) {
