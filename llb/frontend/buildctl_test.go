@@ -31,11 +31,11 @@ func buildctl(t testing.TB, dir string, args ...string) result {
 // registry: by the syntax line, and named as the frontend.
 func TestLayout(t *testing.T) {
 	fe := frontendImage(t)
-	layout := []string{"--oci-layout", "fe=" + fe.saveLayout(t), "--opt", "context:myorg/fe=oci-layout://fe@" + fe.digest}
-	dir := module(t, "myorg/fe", map[string]string{"hbuild.hcl": hello, "data.txt": "world"})
+	layout := []string{"--oci-layout", "fe=" + fe.saveLayout(t), "--opt", "context:myorg/fe:1=oci-layout://fe@" + fe.digest}
+	dir := module(t, "myorg/fe:1", map[string]string{"hbuild.hcl": hello, "data.txt": "world"})
 	for name, front := range map[string][]string{
 		"syntax line": {"--frontend", "dockerfile.v0"},
-		"gateway":     {"--frontend", "gateway.v0", "--opt", "source=myorg/fe"},
+		"gateway":     {"--frontend", "gateway.v0", "--opt", "source=myorg/fe:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append(append([]string{}, front...), layout...)

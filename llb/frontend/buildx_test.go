@@ -3,6 +3,7 @@ package frontend_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,8 +42,9 @@ artifact "out" {
 
 # The image.
 target "app" {
-  image  = stage.build
-  labels = { "org.example.by" = "file", "org.example.kind" = "file" }
+  image       = stage.build
+  annotations = { "org.example.note" = "annotated" }
+  labels      = { "org.example.by" = "file", "org.example.kind" = "file" }
 }
 
 target "files" {
@@ -92,6 +94,13 @@ func TestImage(t *testing.T) {
 		}
 		if l := cfg.Config.Labels; l["org.example.by"] != "flag" || l["org.example.kind"] != "file" {
 			t.Errorf("%s: labels %v", cfg.Architecture, l)
+		}
+		m, err := img.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Annotations["org.example.note"] != "annotated" {
+			t.Errorf("%s: annotations %v", cfg.Architecture, m.Annotations)
 		}
 	}
 }
@@ -409,6 +418,50 @@ func TestFlags(t *testing.T) {
 		t.Error("--no-cache ran nothing")
 	}
 	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--no-cache", "-o", "out", "."), "token", `>>>   run {`)
+}
+
+// TestSSH mounts the caller's agent.
+func TestSSH(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": `
+ssh "default" {}
+
+stage "s" {
+  from = image("busybox:1.37")
+  run {
+    command = "test -S $SSH_AUTH_SOCK"
+    ssh     = [ssh.default]
+  }
+}
+
+target "default" {
+  image = stage.s
+}
+`})
+	socket := filepath.Join(dir, "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--no-cache", "--ssh", "default="+socket, "."))
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--no-cache", "."), "ssh", ">>>   run {")
+}
+
+// TestDocumented builds the file that spec/frontend.md begins with.
+func TestDocumented(t *testing.T) {
+	fe := frontendImage(t)
+	_, text, _ := strings.Cut(content(t, "../../spec/frontend.md"), "```hcl\n")
+	text, _, found := strings.Cut(text, "```")
+	syntax, text, _ := strings.Cut(text, "\n")
+	if !found || !strings.HasPrefix(syntax, "# syntax=") {
+		t.Fatalf("the first block begins with %q", syntax)
+	}
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": text})
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "greeting=hi", "-o", "out", "."))
+	if got := content(t, filepath.Join(dir, "out/greeting")); got != "hi\n" {
+		t.Errorf("the greeting is %q", got)
+	}
 }
 
 func TestCalls(t *testing.T) {

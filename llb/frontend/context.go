@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/hashicorp/hcl/v2"
@@ -71,10 +72,13 @@ type remoteTree struct {
 	ctx    context.Context
 	client gateway.Client
 	state  bk.State
+	mu     sync.Mutex
 	made   *refTree
 }
 
 func (t *remoteTree) get() (refTree, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.made == nil {
 		def, err := t.state.Marshal(t.ctx)
 		if err != nil {
@@ -137,7 +141,7 @@ func (b *builder) matchContexts(m *module, into map[string]string) error {
 				name += "." + key
 			}
 			into[name] = replaced + given
-		case !b.isFrontend(given):
+		case !b.isFrontend(given) && !m.Diagnostics().HasErrors(): // else the context may be in what could not be read
 			return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("No context is called %q", given),
 				fmt.Sprintf("--build-context %s gives one, and the module does not have it.%s There are: %s. A context replaces a context of the file; the images that a file names stay as they are.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})
 		}

@@ -149,7 +149,7 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 	}
 	b.ui.MultiPlatformRequested = b.ui.MultiPlatformRequested || len(t.Builds) > 1
 	rb, err := b.ui.Build(ctx, func(ctx context.Context, _ *ocispecs.Platform, i int) (*dockerui.BuildResult, error) {
-		r := lowered[mainStage(t.Builds[i])][i]
+		r := lowered[main(t, i)]
 		ref, err := b.solve(ctx, r, false)
 		if err != nil {
 			return nil, err
@@ -165,34 +165,25 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 	return rb.Finalize()
 }
 
-// mainStage is what a build returns: the image, else the files.
-func mainStage(b *ir.Build) *ir.Stage {
-	if b.Image != nil {
-		return b.Image
-	}
-	return b.Files
+// main is what a target's build returns: its image, else its files.
+func main(t *ir.Target, build int) part {
+	return part{t, build, t.Builds[build].Image == nil}
 }
 
 // requirements solves what the target requires, so that a failing test or base
 // fails the build. Tags and files of theirs are other builds' results, which one
 // call of a frontend does not have.
-func (b *builder) requirements(ctx context.Context, sel *selection, lowered results) error {
+func (b *builder) requirements(ctx context.Context, sel *selection, lowered map[part]*llb.Result) error {
 	eg, ctx := errgroup.WithContext(ctx)
 	for _, t := range sel.graph.Targets {
 		if t == sel.target {
 			continue
 		}
-		for i, build := range t.Builds {
-			for _, st := range []*ir.Stage{build.Image, build.Files} {
-				if st == nil {
-					continue
-				}
-				r := lowered[st][i]
-				eg.Go(func() error {
-					_, err := b.solve(ctx, r, true)
-					return err
-				})
-			}
+		for _, p := range parts(t) {
+			eg.Go(func() error {
+				_, err := b.solve(ctx, lowered[p], true)
+				return err
+			})
 		}
 	}
 	return eg.Wait()
@@ -211,65 +202,65 @@ func (b *builder) solve(ctx context.Context, r *llb.Result, evaluate bool) (gate
 	return res.SingleRef()
 }
 
-// results are lowered stages by the index of the target's build they are for.
-type results map[*ir.Stage]map[int]*llb.Result
+// part is one of the results of a target: a platform's image or files.
+type part struct {
+	target *ir.Target
+	build  int // index of Target.Builds
+	files  bool
+}
 
-func (r results) add(s *ir.Stage, i int, res *llb.Result) {
-	if r[s] == nil {
-		r[s] = map[int]*llb.Result{}
+// parts are a target's, in the order of llb.Requests.
+func parts(t *ir.Target) []part {
+	var out []part
+	for i, b := range t.Builds {
+		if b.Image != nil {
+			out = append(out, part{t, i, false})
+		}
+		if b.Files != nil {
+			out = append(out, part{t, i, true})
+		}
 	}
-	r[s][i] = res
+	return out
 }
 
 // lower lowers all that is built. It is what `hbuild build` does with the same
 // addresses, so both make the same definitions, unless a context is an image that
 // differs by platform: then each platform is lowered by itself.
-func (b *builder) lower(ctx context.Context, m *module, sel *selection) (results, error) {
-	type place struct {
-		stage *ir.Stage
-		build int
-	}
+func (b *builder) lower(ctx context.Context, m *module, sel *selection) (map[part]*llb.Result, error) {
 	var reqs []llb.Request
-	var places []place
+	var all []part
 	for _, t := range sel.graph.Targets {
-		own := llb.Requests(t)
-		n := 0
-		for i, build := range t.Builds {
-			for _, s := range []*ir.Stage{build.Image, build.Files} {
-				if s != nil {
-					own[n].NoCache = own[n].NoCache || b.call.noCacheAll
-					own[n].Pull = own[n].Pull || b.ui.ImageResolveMode == bk.ResolveModeForcePull
-					places = append(places, place{s, i})
-					n++
-				}
-			}
-		}
-		reqs = append(reqs, own...)
+		reqs = append(reqs, llb.Requests(t)...)
+		all = append(all, parts(t)...)
+	}
+	for i := range reqs {
+		reqs[i].NoCache = reqs[i].NoCache || b.call.noCacheAll
+		reqs[i].Pull = reqs[i].Pull || b.ui.ImageResolveMode == bk.ResolveModeForcePull
 	}
 	local, err := b.contexts(ctx, m, sel.graph)
 	if err != nil {
 		return nil, err
 	}
-	out := results{}
 	opt := llb.Options{
 		Resolver: resolver{b.client, b.ui.ImageResolveMode}, BuildPlatforms: b.platforms(), Caps: &b.opts.LLBCaps,
 		SessionID: b.session("context"), LocalName: local.name, SharedContext: len(reqs) > 1,
 	}
+	out := map[part]*llb.Result{}
 	for _, group := range local.groups(reqs) {
 		if opt.Contexts, err = local.states(ctx, reqs[group[0]].Platform); err != nil {
 			return nil, err
 		}
-		part := make([]llb.Request, len(group))
+		some := make([]llb.Request, len(group))
 		for i, n := range group {
-			part[i] = reqs[n]
+			some[i] = reqs[n]
 		}
-		lowered, diags := llb.LowerAll(ctx, sel.graph, part, opt)
+		lowered, diags := llb.LowerAll(ctx, sel.graph, some, opt)
 		sel.warnings = append(sel.warnings, diags...)
 		if diags.HasErrors() {
 			return nil, m.failure(diags)
 		}
 		for i, n := range group {
-			out.add(places[n].stage, places[n].build, lowered[i])
+			out[all[n]] = lowered[i]
 		}
 	}
 	return out, nil

@@ -273,7 +273,7 @@ func (b *builder) convert(ctx context.Context) (*convertllb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	def, err := lowered[mainStage(sel.target.Builds[0])][0].Definition(ctx)
+	def, err := lowered[main(sel.target, 0)].Definition(ctx)
 	if err != nil {
 		return nil, err
 	}
