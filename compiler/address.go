@@ -44,6 +44,41 @@ func (p *Program) selectTargets(addrs []string, platforms []ocispecs.Platform) (
 	return out, diags
 }
 
+// Targets returns the addresses of the targets that addresses name, each once,
+// and of all targets of the module, in source order, when there are none. What
+// targets require is not among them.
+func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []string, diags hcl.Diagnostics) {
+	if len(addrs) == 0 {
+		for _, n := range p.Module.Decls {
+			if _, ok := n.(*lang.Target); !ok {
+				continue
+			}
+			for _, i := range p.ev.Instances(n) {
+				out = append(out, "target."+i.Name())
+			}
+		}
+		return out, p.Diagnostics()
+	}
+	seen := map[string]bool{}
+	for _, a := range addrs {
+		ts, d := p.address(a, platforms)
+		if d != nil {
+			diags = append(diags, d)
+		}
+		for _, t := range ts {
+			addr := t.Name
+			if strings.HasPrefix(t.Addr, "target.") {
+				addr = "target." + t.Name
+			}
+			if !seen[addr] {
+				seen[addr] = true
+				out = append(out, addr)
+			}
+		}
+	}
+	return out, append(diags, p.Diagnostics()...)
+}
+
 // address finds what one address names.
 func (p *Program) address(addr string, platforms []ocispecs.Platform) ([]*ir.Target, *hcl.Diagnostic) {
 	kind, name, key := splitAddress(addr)

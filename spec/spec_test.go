@@ -265,14 +265,15 @@ func address(m *lang.Module) string {
 // emit returns the Dockerfile of an address of a module.
 func (m *module) emit(addr string) (string, hcl.Diagnostics) {
 	p := m.load()
+	opt := dockerfile.Options{Command: "hbuild emit dockerfile " + addr}
 	if addr == "" {
-		addr = address(p.Module)
+		addr, opt.Command = address(p.Module), ""
 	}
 	g, diags := p.Graph([]string{addr}, nil)
 	if diags.HasErrors() {
 		return "", diags
 	}
-	f, diags := dockerfile.Emit(g, g.Targets[len(g.Targets)-1])
+	f, diags := dockerfile.EmitWith(g, g.Targets[len(g.Targets)-1], opt)
 	if diags.HasErrors() {
 		return "", diags
 	}

@@ -1,27 +1,35 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/hbuild/hbuild/compiler/dockerfile"
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
 )
 
 // dockerfileOptions are what `hbuild emit dockerfile` takes.
 type dockerfileOptions struct {
 	emitOptions
 	check bool
+	all   bool
+	addrs []string // of --all
 }
 
 // ignoreSuffix is what BuildKit adds to a Dockerfile's name to find the ignore
 // file that belongs to it alone.
 const ignoreSuffix = ".dockerignore"
+
+// dockerfileSuffix ends the names of the files of --all.
+const dockerfileSuffix = ".Dockerfile"
 
 func newEmitDockerfileCmd(a *app) *cobra.Command {
 	var o dockerfileOptions
@@ -29,21 +37,38 @@ func newEmitDockerfileCmd(a *app) *cobra.Command {
 		Use:   "dockerfile [ADDR]",
 		Short: "Print a target as a Dockerfile",
 		Long: `Emit dockerfile prints a Dockerfile that builds what the target builds; its first
-lines say how to call docker build. With -o it also writes FILE.dockerignore when
-the target's context leaves files out.
+lines say what it is made from, how to make it anew, and how to call docker build.
+With -o it also writes FILE.dockerignore when the target's context leaves files out.
+
+With --all it writes every target, or those that the addresses name, to a file
+NAME.Dockerfile of its own (svc.api.Dockerfile for an instance), in the module's
+directory or the one of -o. Either all files are written or none.
 
 With --check nothing is written: the exit code is 3, and the differences are
-printed, when FILE is not what would be written.`,
+printed, when a file is not what would be written.`,
 		Example: `  hbuild emit dockerfile prod
   hbuild emit dockerfile prod -o Dockerfile
-  hbuild emit dockerfile prod -o Dockerfile --check`,
+  hbuild emit dockerfile --all -o docker
+  hbuild emit dockerfile --all -o docker --check`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if o.all {
+				o.addrs = args
+				return a.emitAll(&o)
+			}
 			o.arg(args)
 			return a.emitDockerfile(&o)
 		},
 	}
 	o.register(a, cmd)
-	cmd.Flags().BoolVar(&o.check, "check", false, "write nothing; exit with 3 when the file of -o is another")
+	one := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if o.all {
+			return nil
+		}
+		return one(cmd, args)
+	}
+	cmd.Flags().BoolVar(&o.check, "check", false, "write nothing; exit with 3 when a file is another")
+	cmd.Flags().BoolVar(&o.all, "all", false, "write every target to a file of its own; -o names the directory")
 	return cmd
 }
 
@@ -56,74 +81,185 @@ func (a *app) emitDockerfile(o *dockerfileOptions) error {
 		return err
 	}
 	defer e.p.Close()
-	f, diags := dockerfile.Emit(e.graph, e.target)
+	f, diags := dockerfile.EmitWith(e.graph, e.target, o.options(e.p))
 	if err := e.p.report(diags); err != nil {
 		return err
 	}
-	switch {
-	case o.check:
-		return a.checkDockerfile(o.output, f)
-	case o.output == "" || o.output == "-":
+	if o.output == "" || o.output == "-" {
 		if f.IgnoreFile != nil {
 			fmt.Fprintf(a.stderr, "hbuild: note: the build also needs a file Dockerfile%s; -o FILE writes it.\n", ignoreSuffix)
 		}
 		return a.write(&o.emitOptions, f.Dockerfile)
 	}
-	return a.writeDockerfile(o.output, f)
+	files := []generated{{o.output, f}}
+	if o.check {
+		return a.checkGenerated(files, nil)
+	}
+	return a.writeGenerated(files)
 }
 
-// writeDockerfile writes the ignore file first: one that is there too early
-// belongs to no Dockerfile yet, one that is late is missing in a build.
-func (a *app) writeDockerfile(name string, f *dockerfile.File) error {
-	if f.IgnoreFile != nil {
-		if err := writeFile(name+ignoreSuffix, f.IgnoreFile, 0o644); err != nil {
-			return err
-		}
+// options are the emitter's.
+func (o *dockerfileOptions) options(p *program) dockerfile.Options {
+	return dockerfile.Options{Command: o.command(p)}
+}
+
+// command is the command line that writes the files anew, for their headers: run
+// in the module's directory, on any machine. So files are named from there, and
+// one outside of the module that was named by an absolute path by its last element.
+func (o *dockerfileOptions) command(p *program) string {
+	words := []string{"hbuild", "emit", "dockerfile"}
+	if o.all {
+		words = append(append(words, "--all"), o.addrs...)
 	} else {
-		a.warnIgnore(name)
+		words = append(words, o.addr)
 	}
-	return writeFile(name, f.Dockerfile, 0o644)
+	words = append(words, o.module.words(p)...)
+	if len(o.platform) > 0 {
+		words = append(words, "--platform", strings.Join(o.platform, ","))
+	}
+	if o.output != "" && o.output != "-" {
+		words = append(words, "-o", p.portable(o.output))
+	}
+	for i, w := range words {
+		words[i] = dockerfile.ShellWord(w)
+	}
+	return strings.Join(words, " ")
 }
 
-// warnIgnore warns of an ignore file that docker build reads and the target does
-// not have. It may be the user's own, so it is not removed.
-func (a *app) warnIgnore(name string) {
-	if _, err := os.Lstat(name + ignoreSuffix); err == nil {
-		fmt.Fprintf(a.stderr, "hbuild: warning: docker build reads %s, and the target leaves nothing out by itself; remove it if it is from an earlier emit.\n", filepath.ToSlash(a.shown(name+ignoreSuffix)))
+// words are the flags as one would give them in the module's directory. Values of
+// sensitive variables are left out.
+func (f *moduleFlags) words(p *program) (words []string) {
+	add := func(flag, value string) { words = append(words, flag, value) }
+	for _, name := range f.files {
+		add("-f", p.portable(name))
 	}
+	for _, name := range f.overrides {
+		add("--override", p.portable(name))
+	}
+	for _, v := range f.vars {
+		name, _, _ := strings.Cut(v.value, "=")
+		switch {
+		case v.file:
+			add("--var-file", p.portable(v.value))
+		case !p.sensitive(name):
+			add("--var", v.value)
+		}
+	}
+	for _, set := range f.sets {
+		addr, _, _ := strings.Cut(set, "=")
+		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(addr, "var."), "variable."), ".")
+		if !p.sensitive(name) {
+			add("--set", set)
+		}
+	}
+	for _, c := range f.contexts {
+		name, dir, _ := strings.Cut(c, "=")
+		add("--context", name+"="+p.portable(dir))
+	}
+	return words
 }
 
-// checkDockerfile prints how the files differ from what would be written.
-func (a *app) checkDockerfile(name string, f *dockerfile.File) error {
-	stale, err := a.compare(name, f.Dockerfile)
+// sensitive reports whether a variable of this name may be; one that decides by an
+// expression is taken for it.
+func (p *program) sensitive(name string) bool {
+	v, ok := p.Module.Lookup(lang.KindVariable, name).(*lang.Variable)
+	return ok && v.Sensitive != nil
+}
+
+// portable names a file from the module's directory, without what only this
+// machine has.
+func (p *program) portable(name string) string {
+	if name == "-" {
+		return name
+	}
+	rel := p.relative(name)
+	if filepath.IsAbs(name) && (strings.HasPrefix(rel, "../") || path.IsAbs(rel)) {
+		return path.Base(rel)
+	}
+	return rel
+}
+
+// emitAll writes every target to a file of its own, or compares them.
+func (a *app) emitAll(o *dockerfileOptions) error {
+	if o.output == "-" {
+		return usagef("--all writes one file for every target; -o names their directory.")
+	}
+	plats, err := parsePlatforms(o.platform)
 	if err != nil {
 		return err
 	}
-	if f.IgnoreFile != nil {
-		other, err := a.compare(name+ignoreSuffix, f.IgnoreFile)
-		if err != nil {
-			return err
-		}
-		stale = stale || other
-	} else {
-		a.warnIgnore(name)
+	p, err := a.load(&o.module, forBuild)
+	if err != nil {
+		return err
 	}
-	if stale {
-		return &exitError{Code: exitStale}
+	defer p.Close()
+	dir := p.Root
+	if o.output != "" {
+		dir = o.output
 	}
-	return nil
+	files, err := o.generate(p, dir, plats)
+	if err != nil {
+		return err
+	}
+	left, err := leftovers(dir, o.command(p), files)
+	if err != nil {
+		return err
+	}
+	if o.check {
+		return a.checkGenerated(files, left)
+	}
+	for _, name := range left {
+		fmt.Fprintf(a.stderr, "hbuild: warning: %s was written for a target that is not there any more; remove it.\n", filepath.ToSlash(a.shown(name)))
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return usagef("%s: %v.", a.shown(dir), reason(err))
+	}
+	return a.writeGenerated(files)
 }
 
-// compare prints how a file differs from what it should be; a missing file counts
-// as an empty one.
-func (a *app) compare(name string, want []byte) (stale bool, err error) {
-	have, err := os.ReadFile(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, usagef("%s: %v.", a.shown(name), reason(err))
+// generate makes the files of --all, and reports what is wrong with all targets at
+// once. Each is evaluated by itself, for two targets that may not be built
+// together may still have a file each.
+func (o *dockerfileOptions) generate(p *program, dir string, plats []ocispecs.Platform) (files []generated, err error) {
+	addrs, diags := p.Targets(o.addrs, plats)
+	opt := o.options(p)
+	owner := map[string]string{} // by file name, which not every file system tells apart by case
+	for _, addr := range addrs {
+		g, ds := p.Graph([]string{addr}, plats)
+		diags = append(diags, ds...)
+		if g == nil {
+			continue
+		}
+		t, err := theTarget(g, addr)
+		if err != nil {
+			return nil, err
+		}
+		f, ds := dockerfile.EmitWith(g, t, opt)
+		diags = append(diags, ds...)
+		name := dockerfileName(t)
+		if other := owner[strings.ToLower(name)]; other != "" {
+			return nil, usagef("%s and %s would both be written to %s; emit one of them by itself with -o FILE.", other, t.Addr, name)
+		}
+		owner[strings.ToLower(name)] = t.Addr
+		files = append(files, generated{filepath.Join(dir, name), f})
 	}
-	missing := err != nil
-	if missing {
-		fmt.Fprintf(a.stderr, "hbuild: %s is not there.\n", a.shown(name))
+	if len(addrs) == 0 && !diags.HasErrors() {
+		return nil, usagef("The module has no targets to write.")
 	}
-	return missing || !bytes.Equal(have, want), a.printDiff(filepath.ToSlash(a.shown(name)), have, want)
+	return files, p.report(diag.Sort(diags))
+}
+
+// dockerfileName is the file of a target: `svc["a/b"]` is svc.a%2Fb.Dockerfile.
+func dockerfileName(t *ir.Target) string {
+	var b strings.Builder
+	for i := 0; i < len(t.Name); i++ {
+		c := t.Name[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String() + dockerfileSuffix
 }

@@ -145,7 +145,7 @@ func (e *emitter) ignore(f *File) {
 				"One of the patterns of context.%s has a line break, or blanks at its ends.", c.Name)
 			return
 		}
-		f.IgnoreFile = dt
+		f.IgnoreFile = append([]byte(Generated(c.Range.Filename, "context."+c.Name)+"\n"), dt...)
 	}
 	for _, n := range f.Contexts {
 		if c := n.Context; len(c.Patterns) > 0 && c.IgnoreFile != ".dockerignore" {
@@ -174,40 +174,4 @@ func ignoreFile(patterns []string) ([]byte, bool) {
 		}
 	}
 	return []byte(b.String()), true
-}
-
-// header says where the file comes from and how it is built.
-func (e *emitter) header(f *File) string {
-	var b strings.Builder
-	b.WriteString("# " + e.target.Addr + ", written by hbuild: change the HCL files, not this one.\n")
-	args := f.Flags
-	if len(args) > 0 {
-		b.WriteString("#\n#   docker build")
-		for i := 0; i < len(args); i++ {
-			if strings.HasPrefix(args[i], "--") {
-				b.WriteString(" \\\n#     " + args[i])
-				continue
-			}
-			b.WriteString(" " + shellWord(args[i]))
-		}
-		path := "."
-		if e.main != nil && e.main.Path != "" {
-			path = e.main.Path
-		}
-		b.WriteString(" \\\n#     " + shellWord(path) + "\n")
-	}
-	for _, l := range e.target.Comment {
-		if !directive.MatchString(l) {
-			b.WriteString(strings.TrimRight("# "+strings.TrimPrefix(l, " "), " ") + "\n")
-		}
-	}
-	return strings.ReplaceAll(b.String(), "\r", "")
-}
-
-// shellWord quotes a word for a shell in a comment.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$`&;|<>()*?[]#~!{}") {
-		return s
-	}
-	return "'" + strings.NewReplacer("'", `'\''`, "\n", " ").Replace(s) + "'"
 }

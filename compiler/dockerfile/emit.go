@@ -49,10 +49,20 @@ type NamedContext struct {
 	Context *ir.Context
 }
 
+// Options say how a Dockerfile is written.
+type Options struct {
+	// Command is the command line that writes the file anew, for its second line;
+	// "" for none.
+	Command string
+}
+
 // Emit writes a target as a Dockerfile. All mistakes are reported; the File is
 // nil when one of them is an error.
-func Emit(g *ir.Graph, t *ir.Target) (*File, hcl.Diagnostics) {
-	e := &emitter{graph: g, target: t, contexts: map[*ir.Context]string{}, taken: map[string]bool{}}
+func Emit(g *ir.Graph, t *ir.Target) (*File, hcl.Diagnostics) { return EmitWith(g, t, Options{}) }
+
+// EmitWith is [Emit] with options.
+func EmitWith(g *ir.Graph, t *ir.Target, opt Options) (*File, hcl.Diagnostics) {
+	e := &emitter{graph: g, target: t, opt: opt, contexts: map[*ir.Context]string{}, taken: map[string]bool{}}
 	e.plan()
 	if e.diags.HasErrors() {
 		return nil, diag.Sort(e.diags)
@@ -68,6 +78,7 @@ func Emit(g *ir.Graph, t *ir.Target) (*File, hcl.Diagnostics) {
 type emitter struct {
 	graph  *ir.Graph
 	target *ir.Target
+	opt    Options
 	diags  hcl.Diagnostics
 
 	groups   []*group          // in the order of the file
