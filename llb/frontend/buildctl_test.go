@@ -148,3 +148,21 @@ func lower(ctx context.Context, t *testing.T, gw gateway.Client, dir, addr strin
 	}
 	return def
 }
+
+// BenchmarkStart is what the image costs a build before it does anything: BuildKit
+// starts a container, the program answers which questions it knows.
+func BenchmarkStart(b *testing.B) {
+	fe := frontendImage(b)
+	solve(b, b.TempDir(), nil, func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
+		ask := gateway.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": fe.ref, "requestid": "frontend.subrequests.describe"}}
+		if _, err := gw.Solve(ctx, ask); err != nil { // the image is pulled and unpacked
+			return nil, err
+		}
+		for b.Loop() {
+			if _, err := gw.Solve(ctx, ask); err != nil {
+				return nil, err
+			}
+		}
+		return gateway.NewResult(), nil
+	})
+}
