@@ -22,6 +22,9 @@ const (
 	CodeRefused diag.Code = "HB8008"
 	// CodeBuildArg: --build-arg names no argument of the file.
 	CodeBuildArg diag.Code = "HB8009"
+	// CodeLeftOut (a warning): a stage that the default target does not need cannot
+	// be imported.
+	CodeLeftOut diag.Code = "HB8010"
 )
 
 // Titles are the codes of the importer with a line on each.
@@ -35,4 +38,5 @@ var Titles = map[diag.Code]string{
 	CodeFixed:     "what a caller could decide was decided",
 	CodeRefused:   "the language refuses what the Dockerfile says",
 	CodeBuildArg:  "the Dockerfile has no such argument",
+	CodeLeftOut:   "a stage that nothing needs cannot be imported",
 }

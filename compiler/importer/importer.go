@@ -54,18 +54,23 @@ type Result struct {
 // Import writes a Dockerfile as HCL. What BuildKit refuses is an error, with
 // BuildKit's message; the Result is nil then.
 func Import(src []byte, opt Options) (*Result, hcl.Diagnostics) {
-	var avoid []string
-	for {
-		im := newImporter(src, opt)
-		for _, a := range avoid {
-			im.avoid[a] = true
+	im := newImporter(src, opt)
+	res := im.run()
+	// What the default target is not made from may fail: it is left out then. Each
+	// try knows more than the one before, so that they end.
+	for im.again != "" || len(im.failed) > 0 {
+		next := newImporter(src, opt)
+		next.avoid, next.out = im.avoid, im.out
+		if im.again != "" {
+			next.avoid[im.again] = true
 		}
-		res := im.run()
-		if res == nil || im.again == "" {
-			return res, diag.Sort(im.diags)
+		for i, why := range im.failed {
+			next.out[i] = why
 		}
-		avoid = append(avoid, im.again)
+		im = next
+		res = im.run()
 	}
+	return res, diag.Sort(im.diags)
 }
 
 // importer is the state of one import.
@@ -95,8 +100,11 @@ type importer struct {
 	agents    []*resource
 	taken     map[string]map[string]bool // kind to names
 
-	avoid map[string]bool // artifacts ("stage path") that the language refuses
-	again string          // what to avoid in another try
+	core   map[*stage]bool // what the default target is made from
+	failed map[int]string  // stages outside of core that cannot be imported, and why
+	out    map[int]string  // those of the tries before
+	avoid  map[string]bool // artifacts ("stage path") that the language refuses
+	again  string          // what to avoid in another try
 }
 
 func newImporter(src []byte, opt Options) *importer {
@@ -106,7 +114,7 @@ func newImporter(src []byte, opt Options) *importer {
 	if opt.Name == "" {
 		opt.Name = "Dockerfile"
 	}
-	return &importer{src: src, opt: opt, varOf: map[string]*variable{}, taken: map[string]map[string]bool{}, avoid: map[string]bool{}}
+	return &importer{src: src, opt: opt, varOf: map[string]*variable{}, taken: map[string]map[string]bool{}, avoid: map[string]bool{}, out: map[int]string{}, failed: map[int]string{}}
 }
 
 func (im *importer) run() *Result {
@@ -123,7 +131,7 @@ func (im *importer) run() *Result {
 		}
 	}
 	im.unused()
-	if im.diags.HasErrors() {
+	if im.diags.HasErrors() || len(im.failed) > 0 {
 		return nil
 	}
 	return im.finish()
@@ -269,11 +277,34 @@ func (im *importer) failAt(code diag.Code, err error, n *parser.Node) {
 		l := le.Locations[0]
 		at = im.lineRange(l[0].Start.Line, l[len(l)-1].Start.Line)
 	}
-	im.diags = append(im.diags, diag.Error(code, at, sentence(cause(err).Error()), "BuildKit refuses this, so it cannot be imported."))
+	im.fail(n, diag.Error(code, at, sentence(cause(err).Error()), "BuildKit refuses this, so it cannot be imported."))
+}
+
+// fail reports an error, or notes that the stage of the instruction has one when
+// that can be left out.
+func (im *importer) fail(n *parser.Node, d *hcl.Diagnostic) {
+	if st := im.stageOf(n); st != nil && im.core != nil && !im.core[st] {
+		im.failed[st.index] = d.Summary
+		return
+	}
+	im.diags = append(im.diags, d)
+}
+
+// stageOf is the stage that an instruction belongs to.
+func (im *importer) stageOf(n *parser.Node) *stage {
+	if n == nil {
+		return nil
+	}
+	for i := len(im.stages) - 1; i >= 0; i-- {
+		if im.stages[i].node.StartLine <= n.StartLine {
+			return im.stages[i]
+		}
+	}
+	return nil
 }
 
 func (im *importer) errorf(code diag.Code, n *parser.Node, summary, format string, args ...any) {
-	im.diags = append(im.diags, diag.Error(code, im.where(n), summary, fmt.Sprintf(format, args...)))
+	im.fail(n, diag.Error(code, im.where(n), summary, fmt.Sprintf(format, args...)))
 }
 
 func (im *importer) warnf(code diag.Code, n *parser.Node, summary, format string, args ...any) {

@@ -97,11 +97,34 @@ func (im *importer) resolve() bool {
 	}
 	im.want(target)
 	if im.opt.Target == "" {
+		im.core = map[*stage]bool{}
 		for _, st := range im.stages {
+			im.core[st] = st.wanted
+		}
+		for _, st := range im.stages {
+			if i, bad := im.leftOut(st, map[*stage]bool{}); bad {
+				im.warnf(CodeLeftOut, st.node, "The stage was left out", "It cannot be imported, and what the Dockerfile builds by default does not need it. %s.", im.out[i])
+				continue
+			}
 			im.want(st)
 		}
 	}
 	return im.ordered()
+}
+
+// leftOut reports whether a stage, or one that it is made from, cannot be
+// imported, and which.
+func (im *importer) leftOut(st *stage, seen map[*stage]bool) (at int, bad bool) {
+	if _, ok := im.out[st.index]; ok {
+		return st.index, true
+	}
+	seen[st] = true
+	st.deps(func(d *stage, _ *step) {
+		if !bad && !seen[d] {
+			at, bad = im.leftOut(d, seen)
+		}
+	})
+	return at, bad
 }
 
 // stageNamed is the last stage of a name; names are compared without case.
@@ -221,7 +244,7 @@ func (im *importer) stageChoice(st *stage) expr {
 	}
 	var o object
 	for _, other := range im.stages[:st.index] {
-		if st.bases[other] {
+		if st.bases[other] && other.wanted {
 			k := strings.TrimSuffix(strings.TrimPrefix(other.cmd.Name, prefix), suffix)
 			o.entries = append(o.entries, entry{key: k, val: raw("stage." + other.name)})
 		}

@@ -375,8 +375,11 @@ func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) s
 	target, known := im.literal(st, f["target"])
 	if id == "" {
 		if !known {
-			im.unsayable(s.node, "A cache whose id is not known before the build", "Its path is its id, and %s reads a variable. Give the mount an id.", f["target"])
-			return nil
+			if target, known = im.guessed(st, f["target"]); !known {
+				im.unsayable(s.node, "A cache whose id is not known before the build", "Its path is its id, and %s reads a variable. Give the mount an id.", f["target"])
+				return nil
+			}
+			im.warnf(CodeFixed, s.node, "The id of a cache was worked out", "Its path is its id, and %s reads a variable that the Dockerfile does not set; it was taken to have no value.", f["target"])
 		}
 		id = path.Clean(target)
 	}

