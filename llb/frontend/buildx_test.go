@@ -466,11 +466,14 @@ func TestDocumented(t *testing.T) {
 
 func TestCalls(t *testing.T) {
 	fe := frontendImage(t)
-	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello + flagsOnly + "\nartifact \"unused\" {\n  from = stage.build\n  path = \"/x\"\n}\n", "data.txt": "world"})
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello + flagsOnly + "\nvariable \"unused_words\" {\n  default = [\"a\", { b = 1 }]\n}\n\nartifact \"unused\" {\n  from = stage.build\n  path = \"/x\"\n}\n", "data.txt": "world"})
 	r := ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=targets", "."))
 	says(t, r.stdout, "default (default)", "group of app and files", "app", "The image.", "stage.build", "artifact.out", "facts")
 	r = ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=outline", "--target=app", "--build-arg", "count=3", "."))
 	says(t, r.stdout, "greeting", "hello", "What it says", "count", "3")
+	if strings.Contains(r.stdout, "unused") {
+		t.Errorf("the outline has a variable that the target does not use:\n%s", r.stdout)
+	}
 	r = ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=outline,format=json", "--target=facts", "."))
 	var o struct {
 		Secrets []struct {

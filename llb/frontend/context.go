@@ -17,7 +17,6 @@ import (
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/patternmatcher/ignorefile"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
 	"github.com/hbuild/hbuild/compiler/ir"
@@ -125,10 +124,10 @@ func (t *remoteTree) list(dir string) ([]*fstypes.Stat, error) {
 // name follows.
 const replaced = "context:"
 
-// matchContexts fills the map of replaced contexts: those of --build-context that
-// the module has. One that it does not have is a mistake, for nothing would use
-// it; the frontend's own image may have been replaced so too.
-func (b *builder) matchContexts(m *module, into map[string]string) error {
+// matchContexts fills the map of replaced contexts, stages and images. The
+// frontend's own image may have been replaced so too, which is none of the
+// module's.
+func (b *builder) matchContexts(m *module, into map[string]string) {
 	names := m.Module.Names(lang.KindContext)
 	for _, given := range b.call.contexts {
 		base, _, _ := strings.Cut(given, ".")
@@ -141,10 +140,19 @@ func (b *builder) matchContexts(m *module, into map[string]string) error {
 				name += "." + key
 			}
 			into[name] = replaced + given
-		case !b.isFrontend(given) && !m.Diagnostics().HasErrors(): // else the context may be in what could not be read
-			return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("No context is called %q", given),
-				fmt.Sprintf("--build-context %s gives one, and the module does not have it.%s There are: %s. A context replaces a context of the file; the images that a file names stay as they are.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})
+		case !b.isFrontend(given):
+			into[given] = replaced + given
 		}
+	}
+}
+
+// checkContexts refuses a --build-context that nothing evaluated so far has a name
+// for: it would do nothing.
+func (b *builder) checkContexts(m *module) error {
+	names := append(m.Module.Names(lang.KindContext), m.Module.Names(lang.KindStage)...)
+	for _, given := range m.Evaluator().UnusedContexts() {
+		return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("Nothing is called %q", given),
+			fmt.Sprintf("--build-context %s gives one, and the module has no such context and no such stage, nor is an image() of this name reached.%s There are: %s.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})
 	}
 	return nil
 }
@@ -168,7 +176,6 @@ type localContexts struct {
 	main   *mainContext
 	graph  *ir.Graph
 	locals map[*ir.Context]string // local sources by context, where it is not its name
-	images bool                   // a context is an image, which differs by platform
 }
 
 // contexts looks at the contexts of a graph, and sets the patterns of those that
@@ -180,16 +187,14 @@ func (b *builder) contexts(ctx context.Context, m *module, g *ir.Graph) (*localC
 		if !ok {
 			continue
 		}
-		value, ok := b.opts.Opts["context:"+given]
+		value := b.opts.Opts["context:"+given]
 		if local, isLocal := strings.CutPrefix(value, "local:"); isLocal {
 			lc.locals[c] = local
 			var err error
 			if c.Patterns, err = b.ownIgnoreFile(ctx, local, given); err != nil {
 				return nil, err
 			}
-			continue
 		}
-		lc.images = lc.images || !ok || strings.HasPrefix(value, "docker-image:") || strings.HasPrefix(value, "oci-layout:")
 	}
 	return lc, nil
 }
@@ -217,59 +222,37 @@ func (b *builder) ownIgnoreFile(ctx context.Context, local, name string) ([]stri
 // name is llb.Options.LocalName.
 func (lc *localContexts) name(c *ir.Context) string { return lc.locals[c] }
 
-// groups splits requests into those that can be lowered together: all of them, or
-// with images as contexts those of one platform.
-func (lc *localContexts) groups(reqs []llb.Request) [][]int {
-	var out [][]int
-	index := map[string]int{}
-	for i, r := range reqs {
-		key := ""
-		if lc.images && r.Platform != nil {
-			key = platformID(*r.Platform)
-		}
-		n, ok := index[key]
-		if !ok {
-			n = len(out)
-			index[key] = n
-			out = append(out, nil)
-		}
-		out[n] = append(out[n], i)
-	}
-	return out
+// isGiven is llb.Options.IsGiven: what the caller gives, and is no directory.
+func (lc *localContexts) isGiven(c *ir.Context) bool {
+	_, local := lc.locals[c]
+	return !local && strings.HasPrefix(c.Path, replaced)
 }
 
-// states are the contexts that are no local directory of their own, for a
-// platform.
-func (lc *localContexts) states(ctx context.Context, p *ocispecs.Platform) (map[*ir.Context]bk.State, error) {
+// given is llb.Options.Given.
+func (lc *localContexts) given(ctx context.Context, c *ir.Context, use llb.Use) (*llb.Given, error) {
+	name, ok := strings.CutPrefix(c.Path, replaced)
+	if !ok {
+		return nil, errors.New("a frontend cannot read images from the build context; give it with --build-context NAME=oci-layout://DIR in place of an image(\"NAME\")")
+	}
+	g, err := llb.LoadNamed(ctx, lc.b.ui, name, use)
+	if err != nil {
+		return nil, fmt.Errorf("--build-context %s: %w", name, err)
+	}
+	return g, nil
+}
+
+// states are the contexts that lie in the build context.
+func (lc *localContexts) states() map[*ir.Context]bk.State {
 	out := map[*ir.Context]bk.State{}
-	if p == nil {
-		p = &lc.b.platforms()[0]
-	}
 	for _, c := range lc.graph.Contexts {
-		if _, ok := lc.locals[c]; ok {
+		if c.Given != "" || strings.HasPrefix(c.Path, replaced) {
 			continue
 		}
-		given, ok := strings.CutPrefix(c.Path, replaced)
-		if !ok {
-			if st := lc.part(c); st != nil {
-				out[c] = *st
-			}
-			continue
+		if st := lc.part(c); st != nil {
+			out[c] = *st
 		}
-		named, err := lc.b.ui.NamedContext(given, dockerui.ContextOpt{Platform: p, ResolveMode: lc.b.ui.ImageResolveMode.String()})
-		if err == nil && named == nil {
-			err = errors.New("it is not given for this platform")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("--build-context %s: %w", given, err)
-		}
-		st, _, err := named.Load(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("--build-context %s: %w", given, err)
-		}
-		out[c] = *st
 	}
-	return out, nil
+	return out
 }
 
 // part is a context that lies in the build context; nil is the whole of a local

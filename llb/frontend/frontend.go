@@ -244,24 +244,16 @@ func (b *builder) lower(ctx context.Context, m *module, sel *selection) (map[par
 	opt := llb.Options{
 		Resolver: resolver{b.client, b.ui.ImageResolveMode}, BuildPlatforms: b.platforms(), Caps: &b.opts.LLBCaps,
 		SessionID: b.session("context"), LocalName: local.name, SharedContext: len(reqs) > 1,
+		Given: local.given, IsGiven: local.isGiven, Contexts: local.states(),
 	}
 	out := map[part]*llb.Result{}
-	for _, group := range local.groups(reqs) {
-		if opt.Contexts, err = local.states(ctx, reqs[group[0]].Platform); err != nil {
-			return nil, err
-		}
-		some := make([]llb.Request, len(group))
-		for i, n := range group {
-			some[i] = reqs[n]
-		}
-		lowered, diags := llb.LowerAll(ctx, sel.graph, some, opt)
-		sel.warnings = append(sel.warnings, diags...)
-		if diags.HasErrors() {
-			return nil, m.failure(diags)
-		}
-		for i, n := range group {
-			out[all[n]] = lowered[i]
-		}
+	lowered, diags := llb.LowerAll(ctx, sel.graph, reqs, opt)
+	sel.warnings = append(sel.warnings, diags...)
+	if diags.HasErrors() {
+		return nil, m.failure(diags)
+	}
+	for i, p := range places {
+		out.add(p.ADD, lowered[i])
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/subrequests/convertllb"
@@ -127,7 +128,15 @@ func textOf(v cty.Value) string {
 	case v.Type() == cty.String:
 		return v.AsString()
 	}
-	return strings.Join(strings.Fields(eval.Render(v)), " ")
+	build := false
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+		build = build || v.IsMarked() || v.Type().IsCapsuleType()
+		return !build, nil
+	})
+	if build {
+		return strings.Join(strings.Fields(eval.Render(v)), " ")
+	}
+	return string(hclwrite.TokensForValue(v).Bytes())
 }
 
 // outline tells what a target takes: the variables that it depends on, the
