@@ -473,7 +473,7 @@ func (w *writer) from(src ir.Source) string {
 		if p == nil {
 			p = w.v.stage.RootPlatform()
 		}
-		if p == nil {
+		if p == nil || p.Auto == "TARGETPLATFORM" { // what BuildKit pulls an image for that is only read
 			return w.e.imageName(s.Ref)
 		}
 		base := path.Base(familiar(s.Ref)) + "-" + strings.TrimPrefix(platformWord(p), "$")
