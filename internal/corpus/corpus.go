@@ -15,10 +15,13 @@ import (
 	"testing/fstest"
 
 	"github.com/hashicorp/hcl/v2"
+	bk "github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hbuild/hbuild/compiler"
@@ -43,17 +46,17 @@ type Outcome int
 
 // The outcomes. The first two are what the bar asks for.
 const (
-	Equal      Outcome = iota // BuildKit converts it, and all definitions are equal
-	BothRefuse                // BuildKit refuses it, and so does the import
-	BaseDecides               // BuildKit refuses it for what the made-up base image lacks
-	Late                      // BuildKit refuses it, and only lowering does
-	Accepted                  // BuildKit refuses it, and hbuild does not
-	NoImport                  // BuildKit converts it, and the import refuses it
-	NoCheck                   // what was imported has mistakes
-	NoLower                   // it cannot be lowered
-	Differs                   // it lowers to something else
-	NoEmit                    // it cannot be emitted
-	Emitted                   // what is emitted is something else
+	Equal       Outcome = iota // BuildKit converts it, and all definitions are equal
+	BothRefuse                 // BuildKit refuses it, and so does the import
+	BaseDecides                // BuildKit refuses it for what the made-up base image lacks
+	Late                       // BuildKit refuses it, and only lowering does
+	Accepted                   // BuildKit refuses it, and hbuild does not
+	NoImport                   // BuildKit converts it, and the import refuses it
+	NoCheck                    // what was imported has mistakes
+	NoLower                    // it cannot be lowered
+	Differs                    // it lowers to something else
+	NoEmit                     // it cannot be emitted
+	Emitted                    // what is emitted is something else
 )
 
 var words = []string{"equal", "refused by both", "base decides", "refused late", "accepted", "not imported", "not checked", "not lowered", "differs", "not emitted", "emitted differs"}
@@ -71,6 +74,8 @@ type Pair struct {
 	Cause   string // one line
 	Detail  string
 	HCL     []byte
+
+	base Base
 }
 
 // Summary is the result of a run.
@@ -89,8 +94,32 @@ func (s *Summary) Converted() int {
 // Refused is how many pairs BuildKit refuses.
 func (s *Summary) Refused() int { return len(s.Pairs) - s.Converted() }
 
-// Run runs a set.
-func Run(ctx context.Context, files []File) *Summary {
+// Base is what base images are like.
+type Base int
+
+// The kinds of base images.
+const (
+	Plain Base = iota // a PATH and a command
+	Rich              // environment, user, directory, shell, entrypoint and more
+)
+
+func (b Base) resolver() bk.ImageMetaResolver {
+	if b == Rich {
+		return rich{}
+	}
+	return oracle.Images{}
+}
+
+// rich resolves every image to one that sets everything.
+type rich struct{}
+
+// ResolveImageConfig implements bk.ImageMetaResolver.
+func (rich) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	return oracle.Images{ref: oracle.Rich("RUN a-trigger", "COPY . /triggered")}.ResolveImageConfig(ctx, ref, opt)
+}
+
+// Run runs a set over base images of a kind.
+func Run(ctx context.Context, files []File, base Base) *Summary {
 	s := &Summary{Files: len(files), Count: map[Outcome]int{}}
 	results := make([][]*Pair, len(files))
 	var wg sync.WaitGroup
@@ -100,7 +129,7 @@ func Run(ctx context.Context, files []File) *Summary {
 		go func() {
 			defer wg.Done()
 			for i := range next {
-				results[i] = runFile(ctx, files[i])
+				results[i] = runFile(ctx, files[i], base)
 			}
 		}()
 	}
@@ -141,7 +170,7 @@ func stagesOf(dt []byte) map[string]int {
 	return out
 }
 
-func runFile(ctx context.Context, f File) []*Pair {
+func runFile(ctx context.Context, f File, base Base) []*Pair {
 	whole, wholeDiags := importer.Import(f.Data, importer.Options{})
 	var prog *compiler.Program
 	if whole != nil {
@@ -155,7 +184,7 @@ func runFile(ctx context.Context, f File) []*Pair {
 	}
 	sort.Slice(names, func(i, j int) bool { return stages[names[i]] < stages[names[j]] })
 	for _, name := range names {
-		p := &Pair{File: f, Stage: name}
+		p := &Pair{File: f, Stage: name, base: base}
 		out = append(out, p)
 		func() {
 			defer func() {
@@ -168,7 +197,7 @@ func runFile(ctx context.Context, f File) []*Pair {
 			if name != "" {
 				attrs["target"] = name
 			}
-			want, err := oracle.Convert(ctx, f.Data, oracle.Options{Attrs: attrs})
+			want, err := oracle.Convert(ctx, f.Data, oracle.Options{Attrs: attrs, Resolver: base.resolver()})
 			res, diags, pr := whole, wholeDiags, prog
 			if res == nil || err != nil {
 				res, diags = importer.Import(f.Data, importer.Options{Target: name})
@@ -241,7 +270,7 @@ func (p *Pair) refused(ctx context.Context, err error, res *importer.Result, dia
 		p.Outcome = Late
 		return
 	}
-	if _, d := lower(ctx, g, g.Targets[0], nil); d.HasErrors() {
+	if _, d := p.lower(ctx, g, g.Targets[0]); d.HasErrors() {
 		p.Outcome = Late
 	}
 }
@@ -257,11 +286,10 @@ func firstLine(s string) string {
 	return s
 }
 
-func lower(ctx context.Context, g *ir.Graph, t *ir.Target, names map[*ir.Context]string) (*llb.Result, hcl.Diagnostics) {
+func (p *Pair) lower(ctx context.Context, g *ir.Graph, t *ir.Target) (*llb.Result, hcl.Diagnostics) {
 	caps := pb.Caps.CapSet(pb.Caps.All())
 	return llb.Lower(ctx, g, llb.Requests(t)[0], llb.Options{
-		Resolver: oracle.Images{}, BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps,
-		LocalName: func(c *ir.Context) string { return names[c] },
+		Resolver: p.base.resolver(), BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps,
 	})
 }
 
@@ -272,7 +300,7 @@ func (p *Pair) compare(ctx context.Context, want *oracle.Result, res *importer.R
 		p.fail(NoCheck, diags)
 		return
 	}
-	got, diags := lower(ctx, g, g.Targets[0], nil)
+	got, diags := p.lower(ctx, g, g.Targets[0])
 	if diags.HasErrors() {
 		p.fail(NoLower, diags)
 		return
@@ -295,7 +323,7 @@ func (p *Pair) compare(ctx context.Context, want *oracle.Result, res *importer.R
 	for k, v := range file.Attrs {
 		attrs[k] = v
 	}
-	again, err := oracle.Convert(ctx, file.Dockerfile, oracle.Options{Attrs: attrs})
+	again, err := oracle.Convert(ctx, file.Dockerfile, oracle.Options{Attrs: attrs, Resolver: p.base.resolver()})
 	if err != nil {
 		p.Outcome, p.Cause, p.Detail = Emitted, firstLine(err.Error()), err.Error()+"\n"+string(file.Dockerfile)
 		return

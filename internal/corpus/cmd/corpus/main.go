@@ -16,9 +16,13 @@ import (
 
 func main() {
 	verbose := flag.Bool("v", false, "print what differs, whole")
+	rich := flag.Bool("rich", false, "base images set everything: environment, user, directory, shell, triggers")
 	only := flag.String("only", "", "only files whose name contains `TEXT`")
 	flag.Parse()
-	ok := true
+	ok, base := true, corpus.Plain
+	if *rich {
+		base = corpus.Rich
+	}
 	sets := []struct {
 		name string
 		load func() ([]corpus.File, error)
@@ -47,7 +51,7 @@ func main() {
 			files = kept
 		}
 		start := time.Now()
-		s := corpus.Run(context.Background(), files)
+		s := corpus.Run(context.Background(), files, base)
 		print(set.name, s, *verbose, time.Since(start))
 		ok = ok && corpus.Bar(s)
 	}
