@@ -458,7 +458,10 @@ func TestDocumented(t *testing.T) {
 		t.Fatalf("the first block begins with %q", syntax)
 	}
 	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": text})
-	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "greeting=hi", "-o", "out", "."))
+	r := ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "greeting=hi", "-o", "out", "."))
+	if strings.Contains(r.stderr, "] list ") {
+		t.Errorf("the context was listed for a module that looks up nothing in it:\n%s", r.stderr)
+	}
 	if got := content(t, filepath.Join(dir, "out/greeting")); got != "hi\n" {
 		t.Errorf("the greeting is %q", got)
 	}

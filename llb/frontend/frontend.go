@@ -252,8 +252,8 @@ func (b *builder) lower(ctx context.Context, m *module, sel *selection) (map[par
 	if diags.HasErrors() {
 		return nil, m.failure(diags)
 	}
-	for i, p := range places {
-		out.add(p.ADD, lowered[i])
+	for i, res := range lowered {
+		out[all[i]] = res
 	}
 	return out, nil
 }

@@ -57,6 +57,9 @@ func (b *builder) load(ctx context.Context, check bool) (*module, error) {
 	if data, ok := files[lang.OverrideFile]; ok {
 		opt.Overrides = []lang.Source{{Name: lang.OverrideFile, Data: data}}
 	}
+	// The compiler looks for one in any case, and a look into the context is a round
+	// trip.
+	fsys.own[lang.VarsFile] = func() ([]byte, error) { return files[lang.VarsFile], nil }
 	if data, ok := files[lang.VarsFile]; ok {
 		opt.Vars = []eval.VarSource{{Source: lang.Source{Name: lang.VarsFile, Data: data}, Origin: lang.VarsFile}}
 	}
@@ -67,8 +70,9 @@ func (b *builder) load(ctx context.Context, check bool) (*module, error) {
 	opt.Git = b.call.git
 	opt.Contexts = map[string]string{}
 	m.Program = compiler.Load(fsys, ".", opt)
-	// The compiler keeps the map, and asks it when it comes to a context.
-	return m, b.matchContexts(m, opt.Contexts)
+	// The compiler keeps the map, and asks it when it comes to a name.
+	b.matchContexts(m, opt.Contexts)
+	return m, nil
 }
 
 // moduleSources are a module's files in the order of the compiler: hbuild.hcl

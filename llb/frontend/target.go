@@ -30,6 +30,9 @@ func (b *builder) choose(ctx context.Context, m *module) (*selection, error) {
 	if g == nil {
 		return nil, m.failure(b.hint(m, diags))
 	}
+	if err := b.checkContexts(m); err != nil {
+		return nil, err
+	}
 	t, d := pick(m, g, b.call.address)
 	if d != nil {
 		return nil, m.failure(hcl.Diagnostics{d})
