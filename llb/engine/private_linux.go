@@ -181,6 +181,18 @@ func runningPID(p Paths) int {
 	return pid
 }
 
+// ended says whether a process is gone, or only waits for its parent to notice. Its
+// command line goes earlier: while the kernel still ends the processes of its
+// namespace, which use the state directory.
+func ended(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return true
+	}
+	_, state, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	return strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X")
+}
+
 // awaitExisting waits for a daemon that somebody else started to answer.
 func awaitExisting(ctx context.Context, p Paths, pid int) error {
 	e := privateEngine(p)
@@ -421,7 +433,7 @@ func Stop(ctx context.Context, o Options) (stopped bool, err error) {
 		return false, fmt.Errorf("end process %d: %w", pid, err)
 	}
 	deadline := time.Now().Add(stopTimeout)
-	for killed := false; runningPID(p) == pid; {
+	for killed := false; !ended(pid); {
 		if time.Now().After(deadline) && !killed {
 			killed = true
 			o.logf("the engine (process %d) waits for a build, and is killed", pid)

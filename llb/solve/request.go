@@ -26,6 +26,9 @@ type Request struct {
 	Contexts map[string]Context
 	// OCILayouts are directories of images by the store's name in llb.OCILayout.
 	OCILayouts map[string]string
+	// Uploads are files that definitions fetch from [UploadAddress], by their names
+	// there. Each is opened as often as the daemon asks for it.
+	Uploads map[string]func() (io.ReadCloser, error)
 	// Secrets and SSH are offered to the steps that mount them.
 	Secrets []Secret
 	SSH     []SSH

@@ -175,6 +175,9 @@ func (r *Request) attachables() (all []session.Attachable, values [][]byte, err 
 	if len(secrets) > 0 {
 		all = append(all, secretsprovider.FromMap(secrets))
 	}
+	if len(r.Uploads) > 0 {
+		all = append(all, uploads(r.Uploads))
+	}
 	agents, err := r.agents()
 	if err != nil {
 		return nil, nil, err

@@ -765,7 +765,7 @@ func TestCancel(t *testing.T) {
 		}
 		cancel()
 	}()
-	sleep := state(shell("echo started " + id + "; sleep 100; : " + id))
+	sleep := state(shell("echo star''ted " + id + "; sleep 100; : " + id))
 	_, err := Run(ctx, c, Request{Root: root, Progress: Progress{Mode: "plain", Out: &out}, Jobs: []Job{
 		filesJob("target.a", sleep, FileOutput{Path: "f"}), imageJob("target.b", sleep),
 	}})
@@ -830,7 +830,7 @@ func TestEngineGone(t *testing.T) {
 		syscall.Kill(own.PID, syscall.SIGKILL)
 		killed <- time.Now()
 	}()
-	long := state(shell("echo started now; sleep 20"))
+	long := state(shell("echo star''ted now; sleep 20"))
 	j := imageJob("target.b", long)
 	j.Outputs = []string{"type=oci,dest=" + filepath.Join(root, "b.tar")}
 	_, err = Run(t.Context(), c, Request{Root: root, Progress: Progress{Mode: "plain", Out: &out}, Jobs: []Job{
