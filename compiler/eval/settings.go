@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hbuild/hbuild/compiler/ir"
@@ -83,6 +84,7 @@ func (s *stepper) args(a *lang.Attr) {
 			arg.Value = &w
 			text, constant := w.Const()
 			arg.Auto = automatic && constant && text == value
+			s.ev.noteArg(arg, e.item)
 		}
 		s.add(arg)
 	}
@@ -107,6 +109,10 @@ func (s *stepper) env(a *lang.Attr) {
 		return
 	}
 	it := s.ev.item(a, s.sc)
+	if list, isList := it.expr.(*hclsyntax.TupleConsExpr); isList {
+		s.envTogether(a, list)
+		return
+	}
 	entries, _ := s.ev.entries(it, "a map of strings")
 	var cur *ir.Env
 	set := map[string]bool{}
@@ -130,8 +136,32 @@ func (s *stepper) env(a *lang.Attr) {
 			s.add(cur)
 		}
 		cur.Pairs = append(cur.Pairs, kv)
+		s.ev.noteEnv(cur, e.item)
 		if k, constant := kv.Key.Const(); constant {
 			set[k] = true
+		}
+	}
+}
+
+// envTogether appends one Env step for each object of a list: its values all see
+// the environment before it, as those of one ENV of a Dockerfile do.
+func (s *stepper) envTogether(a *lang.Attr, list *hclsyntax.TupleConsExpr) {
+	for i, e := range list.Exprs {
+		step := &ir.Env{StepMeta: s.ev.meta(a.SrcRange)}
+		if step.Range = e.Range(); i > 0 {
+			step.Comment = nil
+		}
+		entries, _ := s.ev.entries(&item{ev: s.ev, sc: s.sc, name: a.Name, expr: e, rng: e.Range()}, "a map of strings, or a list of such maps")
+		for _, kv := range entries {
+			if kv.item.unknown() || kv.item.null() {
+				continue
+			}
+			if p, ok := s.pair(kv); ok {
+				step.Pairs = append(step.Pairs, p)
+			}
+		}
+		if len(step.Pairs) > 0 {
+			s.add(step)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 // front of those of a later kind changes nothing.
 type settings struct {
 	args, env, labels    []entry
+	together             []entry // an ENV whose values do not see each other
 	shell, workdir, user *attr
 	later                map[string]bool // what workdir, user and labels read
 	passed               bool            // copies stand between these and what comes
@@ -25,7 +26,7 @@ type settings struct {
 }
 
 func (g *settings) empty() bool {
-	return len(g.args)+len(g.env)+len(g.labels) == 0 && g.shell == nil && g.workdir == nil && g.user == nil
+	return len(g.args)+len(g.env)+len(g.together)+len(g.labels) == 0 && g.shell == nil && g.workdir == nil && g.user == nil
 }
 
 func hasKey(list []entry, key string) bool {
@@ -49,7 +50,10 @@ type setting struct {
 // takes reports whether s can join g without a change of meaning.
 func (g *settings) takes(s setting) bool {
 	switch s.kind {
-	case "args", "env":
+	case "args", "env", "together":
+		if len(g.together) > 0 || s.kind == "together" && len(g.env) > 0 {
+			return false
+		}
 		for _, e := range s.entries {
 			if hasKey(g.args, e.key) && s.kind == "args" || hasKey(g.env, e.key) || g.later[e.key] {
 				return false
@@ -85,6 +89,9 @@ func (g *settings) add(s setting, st *step) {
 		return
 	case "env":
 		g.env = append(g.env, s.entries...)
+		return
+	case "together":
+		g.together = s.entries
 		return
 	case "shell":
 		g.shell = one()
@@ -161,6 +168,12 @@ func (g *settings) write(b *block) {
 	}
 	object("args", g.args)
 	object("env", g.env)
+	if len(g.together) > 0 {
+		a := attr{name: "env", from: g.node, comment: g.together[0].comment}
+		g.together[0].comment = nil
+		a.val = list{obj(g.together)}
+		b.attrs = append(b.attrs, a)
+	}
 	one("shell", g.shell)
 	one("workdir", g.workdir)
 	one("user", g.user)
@@ -298,8 +311,15 @@ func (im *importer) settingsOf(st *stage, s *step) ([]setting, bool, bool) {
 		}
 		return out, true, ok
 	case *instructions.EnvCommand:
-		ok = im.envOrder(st, s, c) && ok
-		return pairs("env", c.Env), true, ok
+		list := pairs("env", c.Env)
+		if im.neighbours(c) {
+			if len(list) > 1 {
+				im.unsayable(s.node, "A name that one ENV sets twice, and reads", "hbuild has one value for a name in each object of env. Write two ENV instructions in the order that is meant.")
+				return nil, true, false
+			}
+			list[0].kind = "together"
+		}
+		return list, true, ok
 	case *instructions.LabelCommand:
 		return pairs("labels", c.Labels), true, ok
 	case *instructions.ShellCommand:
@@ -320,26 +340,20 @@ func strs(in []string) list {
 	return out
 }
 
-// envOrder refuses an ENV in which a value reads a name that the same instruction
-// sets before it: BuildKit expands it from the environment above, and an entry of
-// `env` sees those before it.
-func (im *importer) envOrder(st *stage, s *step, c *instructions.EnvCommand) bool {
+// neighbours reports an ENV in which a value reads a name that the same
+// instruction sets before it: BuildKit expands it from the environment above,
+// while an entry of `env` sees those before it, unless it stands in a list.
+func (im *importer) neighbours(c *instructions.EnvCommand) bool {
 	set := map[string]bool{}
-	for i, kv := range c.Env {
+	for _, kv := range c.Env {
 		if overlap(im.refs(kv.Key, kv.Value), set) {
-			if lit, ok := im.static(st, kv.Value); ok {
-				c.Env[i].Value = im.literalWord(lit)
-				continue
-			}
-			im.unsayable(s.node, "A value that reads its neighbour's name",
-				"%s is expanded from the environment above this ENV, although the same ENV sets what it reads; an entry of env in hbuild sees those before it. Write two ENV instructions in the order that is meant.", kv.String())
-			return false
+			return true
 		}
 		if k, ok := im.constant(kv.Key); ok {
 			set[k] = true
 		}
 	}
-	return true
+	return false
 }
 
 // learn notes what an instruction makes known of the environment.
