@@ -47,7 +47,10 @@ func (im *importer) finish() *Result {
 	if im.diags.HasErrors() {
 		return nil
 	}
-	res := &Result{HCL: out}
+	res := &Result{HCL: out, Vars: map[string]string{}}
+	for k, v := range im.varOf {
+		res.Vars[k] = v.name
+	}
 	for _, st := range im.stages {
 		addr := ""
 		if st.wanted {

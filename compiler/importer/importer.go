@@ -49,6 +49,8 @@ type Result struct {
 	// Stages are the addresses ("stage.build") of the Dockerfile's stages, in its
 	// order; "" for one that was left out.
 	Stages []string
+	// Vars are the names of the variables by the arguments that they stand for.
+	Vars map[string]string
 }
 
 // Import writes a Dockerfile as HCL. What BuildKit refuses is an error, with

@@ -101,7 +101,52 @@ type Base int
 const (
 	Plain Base = iota // a PATH and a command
 	Rich              // environment, user, directory, shell, entrypoint and more
+	Arm               // as Plain, and the build is for another platform than the engine's
+	Given             // as Plain, and the caller sets the arguments of all stages
 )
+
+// given are the values that a caller sets: for every argument that a stage
+// declares and no FROM may read.
+func (b Base) given(dt []byte, res *importer.Result) map[string]string {
+	out := map[string]string{}
+	if b != Given || res == nil {
+		return out
+	}
+	for key := range res.Vars {
+		if !globalArg(dt, key) {
+			out[key] = "given"
+		}
+	}
+	return out
+}
+
+// globalArg reports whether an argument is declared before the first FROM.
+func globalArg(dt []byte, key string) bool {
+	res, err := parser.Parse(strings.NewReader(string(dt)))
+	if err != nil {
+		return true
+	}
+	_, meta, err := instructions.Parse(res.AST, linter.New(&linter.Config{}))
+	if err != nil {
+		return true
+	}
+	for _, m := range meta {
+		for _, a := range m.Args {
+			if a.Key == key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// platforms are what is built for; nil is the engine's own.
+func (b Base) platforms() []ocispecs.Platform {
+	if b == Arm {
+		return []ocispecs.Platform{{OS: "linux", Architecture: "arm64"}}
+	}
+	return nil
+}
 
 func (b Base) resolver() bk.ImageMetaResolver {
 	if b == Rich {
@@ -174,7 +219,7 @@ func runFile(ctx context.Context, f File, base Base) []*Pair {
 	whole, wholeDiags := importer.Import(f.Data, importer.Options{})
 	var prog *compiler.Program
 	if whole != nil {
-		prog = load(whole.HCL)
+		prog = load(whole, base.given(f.Data, whole))
 	}
 	var out []*Pair
 	stages := stagesOf(f.Data)
@@ -197,12 +242,18 @@ func runFile(ctx context.Context, f File, base Base) []*Pair {
 			if name != "" {
 				attrs["target"] = name
 			}
+			if base == Arm {
+				attrs["platform"] = "linux/arm64"
+			}
+			for k, v := range base.given(f.Data, whole) {
+				attrs["build-arg:"+k] = v
+			}
 			want, err := oracle.Convert(ctx, f.Data, oracle.Options{Attrs: attrs, Resolver: base.resolver()})
 			res, diags, pr := whole, wholeDiags, prog
 			if res == nil || err != nil {
 				res, diags = importer.Import(f.Data, importer.Options{Target: name})
 				if res != nil {
-					pr = load(res.HCL)
+					pr = load(res, base.given(f.Data, res))
 				}
 			}
 			if err != nil {
@@ -220,9 +271,13 @@ func runFile(ctx context.Context, f File, base Base) []*Pair {
 	return out
 }
 
-func load(text []byte) *compiler.Program {
-	fsys := fstest.MapFS{lang.MainFile: {Data: text}}
-	return compiler.Load(fsys, ".", compiler.Options{Options: eval.Options{BuildPlatform: oracle.BuildPlatform}})
+func load(res *importer.Result, args map[string]string) *compiler.Program {
+	fsys := fstest.MapFS{lang.MainFile: {Data: res.HCL}}
+	opt := eval.Options{BuildPlatform: oracle.BuildPlatform}
+	for k, v := range args {
+		opt.Vars = append(opt.Vars, eval.VarSource{Name: res.Vars[k], Source: lang.Source{Name: "--var", Data: []byte(v)}, Origin: "--var"})
+	}
+	return compiler.Load(fsys, ".", compiler.Options{Options: opt})
 }
 
 func (p *Pair) fail(o Outcome, diags hcl.Diagnostics) {
@@ -265,7 +320,7 @@ func (p *Pair) refused(ctx context.Context, err error, res *importer.Result, dia
 		p.Outcome = BaseDecides
 		return
 	}
-	g, gd := prog.Graph([]string{p.address(res, index)}, nil)
+	g, gd := prog.Graph([]string{p.address(res, index)}, p.base.platforms())
 	if gd.HasErrors() {
 		p.Outcome = Late
 		return
@@ -295,7 +350,7 @@ func (p *Pair) lower(ctx context.Context, g *ir.Graph, t *ir.Target) (*llb.Resul
 
 // compare holds what was imported against what BuildKit makes of the Dockerfile.
 func (p *Pair) compare(ctx context.Context, want *oracle.Result, res *importer.Result, prog *compiler.Program, index int) {
-	g, diags := prog.Graph([]string{p.address(res, index)}, nil)
+	g, diags := prog.Graph([]string{p.address(res, index)}, p.base.platforms())
 	if diags.HasErrors() {
 		p.fail(NoCheck, diags)
 		return

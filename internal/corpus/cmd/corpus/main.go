@@ -17,11 +17,19 @@ import (
 func main() {
 	verbose := flag.Bool("v", false, "print what differs, whole")
 	rich := flag.Bool("rich", false, "base images set everything: environment, user, directory, shell, triggers")
+	arm := flag.Bool("arm", false, "build for linux/arm64 on an engine of linux/amd64")
+	given := flag.Bool("given", false, "set the arguments of all stages")
 	only := flag.String("only", "", "only files whose name contains `TEXT`")
 	flag.Parse()
 	ok, base := true, corpus.Plain
 	if *rich {
 		base = corpus.Rich
+	}
+	if *given {
+		base = corpus.Given
+	}
+	if *arm {
+		base = corpus.Arm
 	}
 	sets := []struct {
 		name string
