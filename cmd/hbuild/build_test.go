@@ -536,7 +536,7 @@ target "outside" { files = { "link/a" = artifact.a } }
 		t.Fatal(err)
 	}
 	before := m.files()
-	m.build("--var", id, "some").exits(1).says("/out/missing")
+	m.build("--var", id, "some").exits(1).says(`stage some-files. "/out/missing": not found.`)
 	m.build("--var", id, "blocked").exits(1).says("taken is a directory, and the build made a file")
 	m.build("--var", id, "outside").exits(1).says("a symbolic link leads outside")
 	m.build("--var", id, "bin", "broken").exits(1)

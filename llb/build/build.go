@@ -56,6 +56,8 @@ type Options struct {
 	// LookupEnv reads the environment that secrets may name.
 	LookupEnv func(string) (string, bool)
 	Stdout    io.Writer
+	// Stdin is what a context that is given as "-" reads: a tar archive.
+	Stdin io.Reader
 }
 
 // DiagnosticsError is a graph that cannot be lowered.
@@ -84,20 +86,30 @@ type resolver struct {
 func (r *resolver) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	name, dgst, config, err := r.ImageMetaResolver.ResolveImageConfig(ctx, ref, opt)
 	if err != nil {
-		r.mu.Lock()
-		r.err = errors.Join(r.err, err)
-		r.mu.Unlock()
+		r.note(err)
 	}
 	return name, dgst, config, err
+}
+
+func (r *resolver) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = errors.Join(r.err, err)
 }
 
 // Run builds a graph on an engine. The result may be there with an error, and
 // then says which targets were built. Warnings of the lowering are returned with
 // a result.
 func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*solve.Result, hcl.Diagnostics, error) {
+	given, err := NewGivens(g, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer given.Close()
 	l := newLowering(g, opt)
+	l.given = given
 	req := solve.Request{
-		Root: opt.Root, Contexts: contexts(g, opt.Root), Allow: opt.Allow, NoCache: opt.NoCache, Pull: opt.Pull,
+		Root: opt.Root, Contexts: contexts(g, opt.Root), OCILayouts: given.Layouts, Uploads: given.Uploads, Allow: opt.Allow, NoCache: opt.NoCache, Pull: opt.Pull,
 		Parallel: opt.Parallel, KeepGoing: opt.KeepGoing, Atomic: opt.Atomic, Progress: opt.Progress, MetadataFile: opt.MetadataFile, Stdout: opt.Stdout,
 		Secrets: secrets(g, opt), SSH: agents(g, opt),
 	}
@@ -145,6 +157,7 @@ type lowering struct {
 	graph *ir.Graph
 	opt   Options
 	reqs  []llb.Request
+	given *Givens
 	once  sync.Once
 	out   []*llb.Result
 	diags hcl.Diagnostics
@@ -179,7 +192,7 @@ func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Res
 		defer func() { l.cause = res.err }()
 		l.out, l.diags = llb.LowerAll(ctx, l.graph, l.reqs, llb.Options{
 			Resolver: res, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
-			LocalName: localName, SharedContext: len(l.reqs) > 1,
+			LocalName: localName, SharedContext: len(l.reqs) > 1, Given: l.given.Load(c, res.note),
 		})
 	})
 	if l.out[i] == nil || l.diags.HasErrors() && !l.opt.KeepGoing {
@@ -289,6 +302,9 @@ func contexts(g *ir.Graph, root string) map[string]solve.Context {
 		all = append([]*ir.Context{g.Main}, all...)
 	}
 	for _, c := range all {
+		if c.Given != "" {
+			continue
+		}
 		dir := filepath.FromSlash(c.Path)
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(root, dir)

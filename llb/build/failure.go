@@ -189,7 +189,7 @@ func lastCause(err error) string {
 	for {
 		next := errors.Unwrap(err)
 		if next == nil {
-			return err.Error()
+			return solve.Reason(err)
 		}
 		err = next
 	}

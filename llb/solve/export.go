@@ -300,9 +300,6 @@ func (r *runner) receive(ctx context.Context, o output) (client.ExportEntry, *re
 	case o.dir:
 		entry.OutputDir = o.dest
 	case o.dest == "-":
-		if r.req.Stdout == nil {
-			return entry, nil, fmt.Errorf("%w: an archive is not written to a terminal: give dest=FILE", ErrRequest)
-		}
 		entry.Output = func(map[string]string) (io.WriteCloser, error) { return nopCloser{r.req.Stdout}, nil }
 	default:
 		if fi, err := os.Stat(filepath.Dir(o.dest)); err != nil || !fi.IsDir() {

@@ -194,7 +194,7 @@ var (
 	pushText        = regexp.MustCompile(`failed to push ([^ :]+(?::[0-9]+)?[^ :]*(?::[\w.-]+)?(?:@sha256:[0-9a-f]+)?)`)
 	stepName        = regexp.MustCompile(`^\[(?:([^\] ]+/[^\] ]+) )?([^\]]+)\] (.*)$`)
 	stepCount       = regexp.MustCompile(` +\d+/\d+$`)
-	wrappers        = regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |failed to solve: |failed to run Build function: |failed to receive status: )+`)
+	wrappers        = regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |failed to solve: |failed to run Build function: |failed to receive status: |failed to compute cache key: |failed to calculate checksum of ref \S+: )+`)
 	lostText        = regexp.MustCompile(`error reading from server|transport is closing|connection error: desc =|no active session for`)
 	deniedText      = regexp.MustCompile(`(?i)authorization failed|failed to authorize|insufficient_scope|unauthorized|forbidden|denied`)
 	noAnswerText    = regexp.MustCompile(`(?i)dial tcp|connection refused|connection reset|no such host|i/o timeout|server misbehaving`)

@@ -322,7 +322,7 @@ func (r *runner) checkRequires() error {
 	return nil
 }
 
-// checkDestinations refuses two results in one place: an archive would be that of
+// checkDestinations refuses an archive for a terminal, and two results in one place: an archive would be that of
 // the last target, a directory a mixture of images.
 func (r *runner) checkDestinations() error {
 	writers := map[string]string{}
@@ -330,6 +330,9 @@ func (r *runner) checkDestinations() error {
 		for _, o := range j.outputs {
 			if o.dest == "" {
 				continue
+			}
+			if o.dest == "-" && r.req.Stdout == nil {
+				return &CallError{Target: j.Addr, Err: errors.New("an archive is not written to a terminal: give dest=FILE")}
 			}
 			dest := filepath.Clean(o.dest)
 			if other := writers[dest]; other != "" {
