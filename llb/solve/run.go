@@ -322,8 +322,9 @@ func (r *runner) checkRequires() error {
 	return nil
 }
 
-// checkDestinations refuses an archive for a terminal, and two results in one place: an archive would be that of
-// the last target, a directory a mixture of images.
+// checkDestinations refuses an archive for a terminal, and two results in one
+// place: an archive would be that of the last target, a directory a mixture of
+// images.
 func (r *runner) checkDestinations() error {
 	writers := map[string]string{}
 	for _, j := range r.jobs {
