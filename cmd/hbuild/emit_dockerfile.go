@@ -19,6 +19,7 @@ import (
 // dockerfileOptions are what `hbuild emit dockerfile` takes.
 type dockerfileOptions struct {
 	emitOptions
+	args  string
 	check bool
 	all   bool
 	addrs []string // of --all
@@ -27,6 +28,12 @@ type dockerfileOptions struct {
 // ignoreSuffix is what BuildKit adds to a Dockerfile's name to find the ignore
 // file that belongs to it alone.
 const ignoreSuffix = ".dockerignore"
+
+// What --args takes.
+const (
+	argsInline = "inline"
+	argsKeep   = "keep"
+)
 
 // dockerfileSuffix ends the names of the files of --all.
 const dockerfileSuffix = ".Dockerfile"
@@ -44,13 +51,20 @@ With --all it writes every target, or those that the addresses name, to a file
 NAME.Dockerfile of its own (svc.api.Dockerfile for an instance), in the module's
 directory or the one of -o. Either all files are written or none.
 
+With --args keep, a variable that the caller may set stays an ARG with its default
+where that changes no digest: in the reference of a base image, and as the whole
+value of an entry of args or env. docker build --build-arg then makes what hbuild
+--var does; a note says which variables had to be written out, and why.
+
 With --check nothing is written: the exit code is 3, and the differences are
 printed, when a file is not what would be written.`,
 		Example: `  hbuild emit dockerfile prod
   hbuild emit dockerfile prod -o Dockerfile
+  hbuild emit dockerfile prod --args keep
   hbuild emit dockerfile --all -o docker
   hbuild emit dockerfile --all -o docker --check`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			o.module.provenance = o.args == argsKeep
 			if o.all {
 				o.addrs = args
 				return a.emitAll(&o)
@@ -67,6 +81,7 @@ printed, when a file is not what would be written.`,
 		}
 		return one(cmd, args)
 	}
+	choice(cmd, cmd.Flags(), &o.args, "args", "what becomes of variables", argsInline, argsKeep)
 	cmd.Flags().BoolVar(&o.check, "check", false, "write nothing; exit with 3 when a file is another")
 	cmd.Flags().BoolVar(&o.all, "all", false, "write every target to a file of its own; -o names the directory")
 	return cmd
@@ -85,6 +100,7 @@ func (a *app) emitDockerfile(o *dockerfileOptions) error {
 	if err := e.p.report(diags); err != nil {
 		return err
 	}
+	e.p.notes([]generated{{file: f}})
 	if o.output == "" || o.output == "-" {
 		if f.IgnoreFile != nil {
 			fmt.Fprintf(a.stderr, "hbuild: note: the build also needs a file Dockerfile%s; -o FILE writes it.\n", ignoreSuffix)
@@ -100,7 +116,7 @@ func (a *app) emitDockerfile(o *dockerfileOptions) error {
 
 // options are the emitter's.
 func (o *dockerfileOptions) options(p *program) dockerfile.Options {
-	return dockerfile.Options{Command: o.command(p)}
+	return dockerfile.Options{Command: o.command(p), KeepArgs: o.args == argsKeep}
 }
 
 // command is the command line that writes the files anew, for their headers: run
@@ -116,6 +132,9 @@ func (o *dockerfileOptions) command(p *program) string {
 	words = append(words, o.module.words(p)...)
 	if len(o.platform) > 0 {
 		words = append(words, "--platform", strings.Join(o.platform, ","))
+	}
+	if o.args == argsKeep {
+		words = append(words, "--args", o.args)
 	}
 	if o.output != "" && o.output != "-" {
 		words = append(words, "-o", p.portable(o.output))
@@ -153,8 +172,11 @@ func (f *moduleFlags) words(p *program) (words []string) {
 		}
 	}
 	for _, c := range f.contexts {
-		name, dir, _ := strings.Cut(c, "=")
-		add("--context", name+"="+p.portable(dir))
+		name, value, _ := strings.Cut(c, "=")
+		if !strings.Contains(value, "://") && !strings.HasPrefix(value, "git@") {
+			value = p.portable(value)
+		}
+		add("--context", name+"="+value)
 	}
 	return words
 }
@@ -201,6 +223,7 @@ func (a *app) emitAll(o *dockerfileOptions) error {
 	if err != nil {
 		return err
 	}
+	p.notes(files)
 	left, err := leftovers(dir, o.command(p), files)
 	if err != nil {
 		return err
@@ -247,6 +270,24 @@ func (o *dockerfileOptions) generate(p *program, dir string, plats []ocispecs.Pl
 		return nil, usagef("The module has no targets to write.")
 	}
 	return files, p.report(diag.Sort(diags))
+}
+
+// notes says which variables are no ARGs, each once for a reason.
+func (p *program) notes(files []generated) {
+	said := map[string]bool{}
+	for _, f := range files {
+		for _, v := range f.file.Inlined {
+			at := ""
+			if v.At.Filename != "" {
+				at = fmt.Sprintf("%s:%d: ", p.shown(v.At.Filename), v.At.Start.Line)
+			}
+			note := fmt.Sprintf("hbuild: note: var.%s stays no ARG: %s%s.\n", v.Variable, at, v.Why)
+			if !said[note] {
+				said[note] = true
+				fmt.Fprint(p.a.stderr, note)
+			}
+		}
+	}
 }
 
 // dockerfileName is the file of a target: `svc["a/b"]` is svc.a%2Fb.Dockerfile.

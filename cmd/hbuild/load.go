@@ -32,7 +32,9 @@ type moduleFlags struct {
 	sets      []string // --set
 	contexts  []string // --context
 	vars      []varFlag
-	levels    lint.Levels // --allow and --deny, of commands that have them
+	// provenance asks for what becomes of variables; of commands that have --args.
+	provenance bool
+	levels     lint.Levels // --allow and --deny, of commands that have them
 }
 
 // varFlag is one --var or --var-file; one list holds both, because their order on
@@ -180,6 +182,7 @@ func (f *moduleFlags) moduleDir(given bool) (dir string, found bool, err error) 
 func (a *app) options(f *moduleFlags, p *program, mode loadMode) (opt compiler.Options, err error) {
 	opt.Sets = f.sets
 	opt.Levels = f.levels
+	opt.Provenance = f.provenance
 	opt.LookupEnv = os.LookupEnv
 	opt.BuildPlatform = hostPlatform()
 	opt.Check = mode == forCheck

@@ -38,6 +38,10 @@ type File struct {
 	Contexts []NamedContext
 	// Flags are what else `docker build` must be told, a flag and its value each.
 	Flags []string
+	// Args are the variables that the caller may set with `--build-arg`.
+	Args []BuildArg
+	// Inlined are those that were asked for and are written out all the same.
+	Inlined []Inlined
 	// Attrs says the same as Flags and Contexts as attributes of BuildKit's
 	// frontend; a context's local source has the context's name.
 	Attrs map[string]string
@@ -54,6 +58,9 @@ type Options struct {
 	// Command is the command line that writes the file anew, for its second line;
 	// "" for none.
 	Command string
+	// KeepArgs leaves variables to the caller where that changes no digest. It needs
+	// a target with its provenance.
+	KeepArgs bool
 }
 
 // Emit writes a target as a Dockerfile. All mistakes are reported; the File is
@@ -87,6 +94,8 @@ type emitter struct {
 	contexts map[*ir.Context]string
 	main     *ir.Context
 	helpers  map[string]*helper // by text
+	kept     map[string]*kept   // by variable
+	inlined  []Inlined
 }
 
 // group is all variants of one stage.
@@ -161,6 +170,9 @@ func (e *emitter) plan() {
 	})
 	e.order(all)
 	e.nameContexts()
+	if e.opt.KeepArgs {
+		e.keepArgs()
+	}
 	for _, g := range e.groups {
 		e.render(g)
 	}
@@ -338,7 +350,8 @@ func (e *emitter) file() *File {
 		}
 	}
 	e.callerSide(f)
-	f.Dockerfile = []byte(e.header(f) + "\n" + strings.Join(stages, "\n"))
+	f.Args, f.Inlined = e.buildArgs(), e.inlined
+	f.Dockerfile = []byte(e.header(f) + "\n" + e.globalArgs() + strings.Join(stages, "\n"))
 	for i, line := range strings.SplitAfter(string(f.Dockerfile), "\n") {
 		if len(line) > maxLine {
 			e.errorf(CodeTooLong, e.target.Range, "A line too long for a Dockerfile",

@@ -67,6 +67,13 @@ func (e *emitter) header(f *File) string {
 		}
 		b.WriteString(" \\\n#     " + ShellWord(path) + "\n")
 	}
+	if len(f.Args) > 0 {
+		var names []string
+		for _, a := range f.Args {
+			names = append(names, a.Name+" (var."+a.Variable+")")
+		}
+		b.WriteString("# Build arguments: " + strings.Join(names, ", ") + ".\n")
+	}
 	for _, l := range e.target.Comment {
 		if !directive.MatchString(l) {
 			b.WriteString(strings.TrimRight("# "+strings.TrimPrefix(l, " "), " ") + "\n")

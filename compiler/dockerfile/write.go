@@ -44,7 +44,7 @@ func (w *writer) stage() string {
 		if p := s.Platform; p != nil {
 			w.b.WriteString("--platform=" + platformWord(p) + " ")
 		}
-		w.b.WriteString(w.e.imageName(r.Ref))
+		w.b.WriteString(w.base(r.Ref))
 	case ir.StageRoot:
 		w.b.WriteString(r.Stage.Name)
 	}
@@ -99,7 +99,7 @@ func (w *writer) write(step ir.Step) {
 	case *ir.Arg:
 		w.arg(s)
 	case *ir.Env:
-		w.pairs("ENV", s.Pairs)
+		w.pairs("ENV", w.keptEnv(s))
 	case *ir.Label:
 		w.pairs("LABEL", s.Pairs)
 	case *ir.Shell:
@@ -139,6 +139,9 @@ func (w *writer) write(step ir.Step) {
 func (w *writer) arg(s *ir.Arg) {
 	if !plainKey(s.Key) {
 		w.errorf(CodeWord, s.Range, "Bad argument name", "A Dockerfile cannot declare an ARG named %q.", s.Key)
+		return
+	}
+	if w.keptArg(s) {
 		return
 	}
 	if s.Auto || s.Value == nil {

@@ -77,7 +77,7 @@ func (ev *Evaluator) Instances(n lang.Node) []*Instance { return ev.instancesOf(
 
 // StageTarget is a target that builds a stage and does nothing with it.
 func (ev *Evaluator) StageTarget(i *Instance, plats []ocispecs.Platform) *ir.Target {
-	t := &ir.Target{Addr: i.Addr, Name: "stage." + i.Name(), Range: i.Node.Base().Range}
+	t := &ir.Target{Addr: i.Addr, Name: "stage." + i.Name(), Range: i.Node.Base().Range, Variables: ev.variables(i.Node), Provenance: ev.provenance}
 	for _, p := range orDefault(plats) {
 		t.Builds = append(t.Builds, &ir.Build{Platform: p, Image: ev.stage(i, p)})
 	}
@@ -86,7 +86,7 @@ func (ev *Evaluator) StageTarget(i *Instance, plats []ocispecs.Platform) *ir.Tar
 
 // ArtifactTarget is a target that builds an artifact alone, in an empty image.
 func (ev *Evaluator) ArtifactTarget(i *Instance, plats []ocispecs.Platform) *ir.Target {
-	t := &ir.Target{Addr: i.Addr, Name: "artifact." + i.Name(), Range: i.Node.Base().Range}
+	t := &ir.Target{Addr: i.Addr, Name: "artifact." + i.Name(), Range: i.Node.Base().Range, Variables: ev.variables(i.Node), Provenance: ev.provenance}
 	for _, p := range orDefault(plats) {
 		a := ev.artifact(i, p)
 		if a == nil {

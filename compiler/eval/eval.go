@@ -44,6 +44,8 @@ type Options struct {
 	Contexts map[string]string
 	// Check lets a required variable without a value be unknown.
 	Check bool
+	// Provenance fills [ir.Target.Variables] and [ir.Target.Provenance].
+	Provenance bool
 }
 
 // VarSource is one --var (Name set) or one vars file.
@@ -97,6 +99,7 @@ type Evaluator struct {
 	ignores    map[string][]string
 	texts      int
 	git        cty.Value
+	provenance *ir.Provenance // nil when it is not asked for
 }
 
 type localKey struct {
@@ -107,7 +110,7 @@ type localKey struct {
 // New prepares to evaluate a resolved module.
 func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 	ev := &Evaluator{
-		mod: mod, fsys: fsys, opt: opt,
+		mod: mod, fsys: fsys, opt: opt, provenance: newProvenance(opt),
 		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
 		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},

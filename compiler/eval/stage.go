@@ -92,6 +92,7 @@ func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 		st.Platform = plat
 	case KindImage:
 		st.Root = ir.ImageRoot{Ref: v.Image.Ref, Range: it.rng}
+		ev.noteBase(st, it)
 		st.Platform = plat
 		if v.Image.Platform != nil {
 			own := &ir.Platform{Platform: *v.Image.Platform, Auto: ev.autoPlatform(it.expr, *v.Image.Platform)}

@@ -135,6 +135,7 @@ func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *
 	sc := inst.scope(nil)
 	r := ev.readTarget(n, sc)
 	ev.preconditions(n.Preconditions, inst.Addr, sc)
+	t.Variables, t.Provenance = ev.variables(n), ev.provenance
 	t.Description = r.str("description")
 	ev.tags(t, r)
 	t.Labels, t.Annotations = r.pairs("labels"), r.pairs("annotations")

@@ -189,6 +189,10 @@ type Target struct {
 	Pull        bool
 	NoCache     bool
 	Options     BuildOptions
+	// Variables are those that Builds are made from, by name, and Provenance says
+	// where their values stand; nil unless the evaluator was asked for them.
+	Variables  []Variable
+	Provenance *Provenance
 	// Comment holds the comment lines above the block.
 	Comment []string
 	Range   hcl.Range
