@@ -57,6 +57,7 @@ type entry struct {
 	comment []string
 	key     string // the key's text, not yet HCL
 	tmpl    bool   // key is the inside of a template
+	path    bool   // key is a path, which is quoted although it looks like a name
 	val     expr
 }
 
@@ -195,6 +196,9 @@ var notBare = map[string]bool{"for": true, "true": true, "false": true, "null": 
 func (e entry) name() string {
 	if e.tmpl {
 		return `"` + e.key + `"`
+	}
+	if e.path {
+		return quote(e.key)
 	}
 	return objectKey(e.key)
 }

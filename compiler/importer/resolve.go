@@ -172,7 +172,11 @@ func (im *importer) baseOf(st *stage, env shell.EnvGetter) bool {
 		return true
 	}
 	if _, err := reference.ParseNormalizedNamed(name); err != nil {
-		im.errorf(CodeInvalid, st.node, fmt.Sprintf("failed to parse stage name %q: %v", name, err), "It is neither a stage above nor an image.")
+		detail := "It is neither a stage above nor an image."
+		if _, constant := im.constant(st.cmd.BaseName); !constant {
+			detail = "An argument without a default decides it. Give it one to import with: --build-arg NAME=VALUE."
+		}
+		im.errorf(CodeInvalid, st.node, fmt.Sprintf("failed to parse stage name %q: %v", name, err), "%s", detail)
 		return false
 	}
 	ref, err := im.template(st.cmd.BaseName, nil)

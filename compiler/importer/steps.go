@@ -182,7 +182,7 @@ func (im *importer) mounts(st *stage, s *step, b *block) {
 		if kind == "" {
 			kind = "bind"
 		}
-		e := entry{key: text("target")}
+		e := entry{key: text("target"), path: true}
 		if e.key == "" && kind != "secret" && kind != "ssh" {
 			e.key = "." // the working directory
 		}
@@ -482,7 +482,7 @@ func (im *importer) secretMount(st *stage, s *step, m *mount, text func(string) 
 		im.unsayable(s.node, "Two mounts at one path", "mounts has one value for each path, and %q has two.", target)
 		return
 	}
-	*mounts = append(*mounts, entry{key: target, tmpl: tmpl, val: withOptions(raw(ref), opts)})
+	*mounts = append(*mounts, entry{key: target, path: true, tmpl: tmpl, val: withOptions(raw(ref), opts)})
 }
 
 // supplied is the reference of a secret or an agent.
@@ -604,7 +604,7 @@ func (im *importer) copy(st *stage, s *step, c copyCmd) {
 			}
 		}
 	}
-	b.set("files", object{entries: []entry{{key: dest, val: value}}}, s.node)
+	b.set("files", object{entries: []entry{{key: dest, path: true, val: value}}}, s.node)
 	im.copyOptions(b, s, c, remote > 0, text)
 	im.merge(st, b)
 }
