@@ -23,13 +23,13 @@ func assemble(files map[string][]byte, targets []*ir.Target, main *ir.Context) *
 	contexts := map[*ir.Context]bool{}
 	secrets, agents := map[string]*ir.Secret{}, map[string]*ir.SSH{}
 	for _, st := range g.Stages {
+		st.Contexts(func(c *ir.Context) {
+			if !contexts[c] {
+				contexts[c] = true
+				g.Contexts = append(g.Contexts, c)
+			}
+		})
 		for _, step := range st.Steps {
-			ir.Sources(step, func(src ir.Source) {
-				if c, ok := src.(ir.ContextSource); ok && !contexts[c.Context] {
-					contexts[c.Context] = true
-					g.Contexts = append(g.Contexts, c.Context)
-				}
-			})
 			if run, ok := step.(*ir.Run); ok {
 				offered(run, secrets, agents)
 			}

@@ -35,6 +35,9 @@ const (
 	CodeBuildOption diag.Code = "HB4014"
 	// CodeCommand: a command without words.
 	CodeCommand diag.Code = "HB4015"
+	// CodeGiven: what a caller gives for a context, or an OCI layout, that cannot be
+	// loaded.
+	CodeGiven diag.Code = "HB4016"
 )
 
 // Titles are the codes of lowering with a line on each.
@@ -54,4 +57,5 @@ var Titles = map[diag.Code]string{
 	CodePlatform:     "a platform that cannot be used here",
 	CodeBuildOption:  "an option of the build is wrong",
 	CodeCommand:      "a command without words",
+	CodeGiven:        "a context that cannot be loaded",
 }

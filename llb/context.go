@@ -84,16 +84,19 @@ func (l *lowerer) local(c *ir.Context, paths map[string]bool) bk.State {
 		// Each use is narrowed to its own paths, as BuildKit does. The engine keeps
 		// one copy of a directory per hint: with one for all uses, each would undo
 		// what the one before received.
-		hint := "context:" + name
-		if len(follow) > 0 {
-			hint += "-" + strings.Join(follow, "-")
-		}
-		opts = append(opts, bk.SharedKeyHint(hint), bk.WithCustomName("[context "+c.Name+"] load from client"))
+		opts = append(opts, bk.SharedKeyHint(localHint(name, follow)), bk.WithCustomName("[context "+c.Name+"] load from client"))
 	}
 	if len(follow) > 0 {
 		opts = append(opts, bk.FollowPaths(follow))
 	}
 	return bk.Local(name, opts...)
+}
+
+func localHint(name string, follow []string) string {
+	if len(follow) == 0 {
+		return "context:" + name
+	}
+	return "context:" + name + "-" + strings.Join(follow, "-")
 }
 
 // followPaths is the paths in the form of a local source; nil for everything.
@@ -110,9 +113,13 @@ func followPaths(paths map[string]bool) []string {
 }
 
 // contextState is a context as one step reads it.
-func (w *lowering) contextState(c *ir.Context, paths []string) bk.State {
+// asked is the platform that the files ask for; nil is the stage's.
+func (w *lowering) contextState(c *ir.Context, paths []string, asked *ir.Platform) bk.State {
 	if st, ok := w.l.opt.Contexts[c]; ok {
 		return st
+	}
+	if w.l.isGiven(c) {
+		return w.givenState(c, paths, asked)
 	}
 	if c.Name != "default" {
 		set := map[string]bool{}
@@ -124,4 +131,24 @@ func (w *lowering) contextState(c *ir.Context, paths []string) bk.State {
 	}
 	w.s.read(c, paths)
 	return bk.NewState(w.b.scope.context(c))
+}
+
+// givenState is what the caller gives for a context as one step reads it.
+func (w *lowering) givenState(c *ir.Context, paths []string, asked *ir.Platform) bk.State {
+	if asked == nil {
+		asked = w.s.ir.RootPlatform()
+	}
+	p := w.b.target
+	if asked != nil {
+		var err error
+		if p, err = w.l.askedPlatform(w.b, asked); err != nil {
+			w.errorf(CodePlatform, w.at(), "Bad platform", "%v.", err)
+			return bk.Scratch()
+		}
+	}
+	g := w.l.given(w.b, c, Use{Platform: p, Paths: paths}, w.at())
+	if g == nil {
+		return bk.Scratch() // reported
+	}
+	return g.State.Platform(p)
 }

@@ -300,7 +300,7 @@ func (w *lowering) source(src ir.Source, paths []string) (bk.State, bool) {
 		for i, p := range paths {
 			abs[i] = path.Join("/", p)
 		}
-		return w.contextState(s.Context, abs), true
+		return w.contextState(s.Context, abs, s.Platform), true
 	case ir.StageSource:
 		st := w.l.stage(w.b, s.Stage)
 		if st == nil {

@@ -49,13 +49,9 @@ type wanted struct {
 func (l *lowerer) imageKey(b *build, ref string, asked *ir.Platform) (imageKey, ocispecs.Platform, error) {
 	p := b.target
 	if asked != nil {
-		p = asked.Platform
-		if asked.Auto != "" {
-			parsed, err := platforms.Parse(b.auto[asked.Auto])
-			if err != nil {
-				return imageKey{}, p, err
-			}
-			p = parsed
+		var err error
+		if p, err = l.askedPlatform(b, asked); err != nil {
+			return imageKey{}, p, err
 		}
 	}
 	named, err := reference.ParseNormalizedNamed(ref)
@@ -63,6 +59,15 @@ func (l *lowerer) imageKey(b *build, ref string, asked *ir.Platform) (imageKey, 
 		return imageKey{}, p, err
 	}
 	return imageKey{reference.TagNameOnly(named).String(), platforms.FormatAll(p), b.Pull}, p, nil
+}
+
+// askedPlatform is a platform that the files name, or that they leave to an
+// automatic argument.
+func (l *lowerer) askedPlatform(b *build, p *ir.Platform) (ocispecs.Platform, error) {
+	if p.Auto == "" {
+		return p.Platform, nil
+	}
+	return platforms.Parse(b.auto[p.Auto])
 }
 
 // resolveImages asks for all images of all builds at once.

@@ -53,6 +53,11 @@ type Options struct {
 	// "context" for the default context and the context's name otherwise. Contexts
 	// of one session that differ in directory or patterns need different names.
 	LocalName func(*ir.Context) string
+	// Given finds what the caller gives in place of a context, an image or a stage,
+	// and the images of OCI layouts: contexts with something in Given, and those
+	// that IsGiven picks. nil refuses them.
+	Given   func(ctx context.Context, c *ir.Context, use Use) (*Given, error)
+	IsGiven func(*ir.Context) bool
 	// Contexts replace local directories with something else: a git repository, an
 	// image. Patterns do not apply to them.
 	Contexts map[*ir.Context]bk.State
@@ -131,7 +136,7 @@ func Lower(ctx context.Context, g *ir.Graph, req Request, opt Options) (*Result,
 // once, and with Options.SharedContext lowers what they share once. Results are
 // nil where there are errors, all of which are reported.
 func LowerAll(ctx context.Context, g *ir.Graph, reqs []Request, opt Options) ([]*Result, hcl.Diagnostics) {
-	l := &lowerer{ctx: ctx, graph: g, opt: opt, images: map[imageKey]*image{}, maps: map[string]*bk.SourceMap{}}
+	l := &lowerer{ctx: ctx, graph: g, opt: opt, images: map[imageKey]*image{}, maps: map[string]*bk.SourceMap{}, givens: map[givenKey]*Given{}, lost: map[*ir.Context]bool{}}
 	if len(l.opt.BuildPlatforms) == 0 {
 		l.opt.BuildPlatforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	}
@@ -160,6 +165,8 @@ type lowerer struct {
 	diags  hcl.Diagnostics
 	images map[imageKey]*image
 	maps   map[string]*bk.SourceMap
+	givens map[givenKey]*Given
+	lost   map[*ir.Context]bool // given, and reported
 	// implied is the main context when only triggers of base images read it.
 	implied *ir.Context
 }

@@ -151,6 +151,8 @@ func (w *lowering) root() ([]string, bool) {
 		return nil, true
 	case ir.ImageRoot:
 		return w.imageRoot(r)
+	case ir.ContextRoot:
+		return w.contextRoot(r)
 	case ir.StageRoot:
 		base := w.l.stage(w.b, r.Stage)
 		if base == nil {

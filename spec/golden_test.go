@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/tools/txtar"
@@ -36,6 +37,7 @@ import (
 //	platform: a --platform
 //	var:      NAME=VALUE
 //	set:      ADDR.ATTR=VALUE
+//	context:  NAME=VALUE, a --context that is no directory
 //	files:    names of files, apart by commas, that are there and empty
 //	lowered:  why the digest rule does not hold; the definitions must then differ
 //
@@ -89,7 +91,7 @@ func readGolden(file string) (*golden, error) {
 	}
 	c := &golden{in: in, info: options{}, fsys: fstest.MapFS{}, want: map[string]string{}, got: map[string]string{}}
 	for _, line := range strings.Split(string(in.Comment), "\n") {
-		if k, v, ok := strings.Cut(line, ": "); ok && slices.Contains([]string{"address", "platform", "var", "set", "files", "lowered"}, k) {
+		if k, v, ok := strings.Cut(line, ": "); ok && slices.Contains([]string{"address", "platform", "var", "set", "context", "files", "lowered"}, k) {
 			c.info[k] = append(c.info[k], strings.TrimSpace(v))
 		}
 	}
@@ -134,6 +136,11 @@ func (c *golden) compile(t *testing.T) {
 	for _, v := range c.info["var"] {
 		name, value, _ := strings.Cut(v, "=")
 		opt.Vars = append(opt.Vars, eval.VarSource{Name: name, Source: lang.Source{Data: []byte(value)}, Origin: "--var"})
+	}
+	opt.Contexts = map[string]string{}
+	for _, v := range c.info["context"] {
+		name, value, _ := strings.Cut(v, "=")
+		opt.Contexts[name] = value
 	}
 	opt.Git = func() *eval.Git {
 		return &eval.Git{Commit: "0123456789abcdef0123456789abcdef01234567", Short: "0123456", Branch: "main", Time: "2026-01-02T03:04:05Z"}
@@ -209,11 +216,15 @@ func (c *golden) lower(t *testing.T) (diags hcl.Diagnostics) {
 			names[n.Context] = n.Name
 		}
 	}
+	given, err := c.given(names)
+	if err != nil {
+		t.Fatal(err)
+	}
 	caps := pb.Caps.CapSet(pb.Caps.All())
 	for _, req := range llb.Requests(c.target) {
 		res, ds := llb.Lower(context.Background(), c.graph, req, llb.Options{
 			Resolver: baseImages, BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps, NoSourceMaps: true,
-			LocalName: func(x *ir.Context) string { return names[x] },
+			LocalName: func(x *ir.Context) string { return names[x] }, Given: given,
 		})
 		diags = append(diags, ds...)
 		c.lowered = append(c.lowered, res)
@@ -239,6 +250,26 @@ func (c *golden) lower(t *testing.T) (diags hcl.Diagnostics) {
 		c.got["image"] += head + string(dt) + "\n"
 	}
 	return diags
+}
+
+// given loads what takes the place of contexts as BuildKit does, by the names that
+// the Dockerfile has for them.
+func (c *golden) given(names map[*ir.Context]string) (func(context.Context, *ir.Context, llb.Use) (*llb.Given, error), error) {
+	attrs := map[string]string{}
+	for x, name := range names {
+		attrs["context:"+name] = x.Given
+	}
+	if c.graph.Main != nil && c.graph.Main.Given != "" {
+		attrs["context"] = c.graph.Main.Given
+	}
+	ui, err := dockerui.NewClient(oracle.NewClient(oracle.Options{Attrs: attrs, Resolver: baseImages}))
+	return func(ctx context.Context, x *ir.Context, use llb.Use) (*llb.Given, error) {
+		if x == c.graph.Main {
+			st, err := ui.MainContext(ctx)
+			return &llb.Given{State: *st}, err
+		}
+		return llb.LoadNamed(ctx, ui, names[x], use)
+	}, err
 }
 
 // digestRule compares every definition with the one that BuildKit's frontend
@@ -285,6 +316,9 @@ func (c *golden) attrs(req llb.Request) map[string]string {
 	delete(attrs, "platform")
 	if req.Platform != nil {
 		attrs["platform"] = platforms.FormatAll(*req.Platform)
+	}
+	if attrs["context"] != "" {
+		attrs["dockerfilekey"] = "dockerfile" // docker build -f - ADDRESS
 	}
 	if req.Stage.Name != c.emitted.Target {
 		attrs["target"] = req.Stage.Name

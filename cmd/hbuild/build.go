@@ -131,6 +131,7 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 		Parallel: o.parallel, KeepGoing: o.keepGoing, Atomic: o.atomic, MetadataFile: o.metadata,
 		Progress: solve.Progress{Mode: o.progress, Out: a.stderr}, LookupEnv: os.LookupEnv,
 	}
+	opt.Stdin = a.stdin
 	if terminal(a.stdout) == nil {
 		opt.Stdout = a.stdout // an archive is nothing to look at
 	}

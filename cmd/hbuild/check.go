@@ -73,6 +73,9 @@ func (a *app) check(o *checkOptions) error {
 	} else {
 		diags = p.Check()
 	}
+	if err := p.checkContexts(); err != nil {
+		return err
+	}
 	if o.format != formatText {
 		return p.reportAs(a.stdout, o.format, diags)
 	}

@@ -120,6 +120,7 @@ func needsImages(g *ir.Graph) bool {
 			return true
 		}
 		found := false
+		st.Contexts(func(c *ir.Context) { found = found || c.Given != "" })
 		for _, step := range st.Steps {
 			ir.Sources(step, func(s ir.Source) {
 				_, ok := s.(ir.ImageSource)
@@ -167,6 +168,11 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 		return nil, &exitError{Code: exitUnreachable, Err: err}
 	}
 	defer c.Close()
+	given, err := build.NewGivens(e.graph, build.Options{Root: e.p.Root, Stdin: a.stdin})
+	if err != nil {
+		return nil, buildFailed(e.p.report, e.graph, err)
+	}
+	defer given.Close()
 	var def *bk.Definition
 	var diags hcl.Diagnostics
 	lower := func(ctx context.Context, gw gateway.Client, _ *ocispecs.Platform) (*solve.Lowered, error) {
@@ -176,7 +182,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 		}
 		seen := &seenError{ImageMetaResolver: gw}
 		var res *llb.Result
-		res, diags = llb.Lower(ctx, e.graph, req, llb.Options{Resolver: seen, BuildPlatforms: plats})
+		res, diags = llb.Lower(ctx, e.graph, req, llb.Options{Resolver: seen, BuildPlatforms: plats, Given: given.Load(gw, seen.note)})
 		if diags.HasErrors() {
 			return nil, &build.DiagnosticsError{Diags: diags, Cause: seen.err}
 		}
@@ -186,7 +192,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 	}
 	_, err = solve.Run(ctx, c, solve.Request{
 		Jobs: []solve.Job{{Addr: e.target.Addr, Builds: []solve.PlatformBuild{{Image: lower}}, SolveOnly: true}},
-		Root: e.p.Root, Progress: solve.Progress{Mode: "none"},
+		Root: e.p.Root, OCILayouts: given.Layouts, Uploads: given.Uploads, Progress: solve.Progress{Mode: "none"},
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -223,9 +229,13 @@ type seenError struct {
 func (s *seenError) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	name, dgst, config, err := s.ImageMetaResolver.ResolveImageConfig(ctx, ref, opt)
 	if err != nil {
-		s.mu.Lock()
-		s.err = errors.Join(s.err, err)
-		s.mu.Unlock()
+		s.note(err)
 	}
 	return name, dgst, config, err
+}
+
+func (s *seenError) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = errors.Join(s.err, err)
 }

@@ -1,19 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/moby/patternmatcher/ignorefile"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
@@ -72,7 +75,7 @@ func (f *moduleFlags) register(a *app, cmd *cobra.Command) {
 	fs.Var(varValue{&f.vars, true}, "var-file", "read values of variables from `FILE`; repeatable")
 	fs.StringArrayVar(&f.sets, "set", nil, "change an attribute: `ADDR.ATTR=VALUE`, += appends; repeatable")
 	fs.StringArrayVar(&f.overrides, "override", nil, "apply the override file `FILE`; repeatable")
-	fs.StringArrayVar(&f.contexts, "context", nil, "take another directory for a context: `NAME=DIR`; repeatable")
+	fs.StringArrayVar(&f.contexts, "context", nil, "take `NAME=DIR` for a context, a stage or an image; also docker-image://REF, oci-layout://DIR, a git or http address, - for a tar archive; repeatable")
 	must(cmd.RegisterFlagCompletionFunc("var", a.completeVars(f)))
 	must(cmd.RegisterFlagCompletionFunc("set", a.completeSets(f)))
 	must(cmd.RegisterFlagCompletionFunc("context", a.completeContexts(f)))
@@ -117,9 +120,6 @@ func (a *app) load(f *moduleFlags, mode loadMode) (*program, error) {
 		return nil, errors.Join(p.noModule(), p.Close())
 	}
 	p.Program = compiler.Load(p.FS, ".", opt)
-	if err := p.checkContexts(opt.Contexts); err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
 	return p, nil
 }
 
@@ -221,7 +221,9 @@ func (a *app) options(f *moduleFlags, p *program, mode loadMode) (opt compiler.O
 		}
 		opt.Vars = append(opt.Vars, eval.VarSource{Source: src, Origin: "--var-file " + v.value})
 	}
-	opt.Contexts, err = contextDirs(f.contexts)
+	if opt.Contexts, err = contextValues(f.contexts); err == nil && stdin && opt.Contexts["default"] == "-" {
+		err = usagef("Standard input (-) can be read once only.")
+	}
 	return opt, err
 }
 
@@ -236,37 +238,85 @@ func readAll(read func(flag, name string) (lang.Source, error), flag string, nam
 	return out, nil
 }
 
-// contextDirs reads --context flags; directories become absolute.
-func contextDirs(flags []string) (map[string]string, error) {
+// contextValues reads --context flags, in the forms of docker build's
+// --build-context; directories become absolute.
+func contextValues(flags []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, flag := range flags {
-		name, dir, ok := strings.Cut(flag, "=")
-		if !ok || name == "" || dir == "" {
+		name, value, ok := strings.Cut(flag, "=")
+		if !ok || name == "" || value == "" {
 			return nil, usagef("--context %q is not NAME=DIR.", flag)
 		}
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return nil, err
-		}
-		info, err := os.Stat(abs)
-		if err == nil && !info.IsDir() {
-			err = errors.New("it is not a directory")
-		}
-		if err != nil {
+		var err error
+		if out[name], err = contextValue(name, value); err != nil {
 			return nil, usagef("--context %s: %v.", flag, reason(err))
 		}
-		out[name] = filepath.ToSlash(abs)
 	}
 	return out, nil
 }
 
-// checkContexts refuses --context for a context that the module does not have.
-func (p *program) checkContexts(given map[string]string) error {
-	names := p.Module.Names(lang.KindContext)
-	for _, name := range sortedKeys(given) {
-		base, _, _ := strings.Cut(name, ".")
-		if p.Module.Lookup(lang.KindContext, base) == nil {
-			return usagef("--context names %q, and the module has no such context.%s There are: %s.", name, diag.DidYouMean(name, names), diag.List(names, 20))
+func contextValue(name, value string) (string, error) {
+	scheme, rest, remote := strings.Cut(value, "://")
+	switch {
+	case value == "-":
+		if name != "default" {
+			return "", errors.New("standard input is for context.default only")
+		}
+		return value, nil
+	case remote && scheme == "oci-layout":
+		dir, err := filepath.Abs(rest)
+		return scheme + "://" + filepath.ToSlash(dir), err
+	case remote && scheme == "docker-image":
+		if _, err := reference.ParseNormalizedNamed(rest); err != nil {
+			return "", fmt.Errorf("%q is no image reference: %w", rest, err)
+		}
+		return value, nil
+	case remote || strings.HasPrefix(value, "git@"):
+		if remote && !slices.Contains([]string{"http", "https", "git", "ssh"}, scheme) {
+			return "", fmt.Errorf("%s:// is none of docker-image, oci-layout, git, ssh, http and https", scheme)
+		}
+		if scheme == "ssh" && name != "default" {
+			return "", errors.New("BuildKit takes git@HOST:PATH here, and ssh:// for context.default only")
+		}
+		return value, nil
+	}
+	abs, err := filepath.Abs(value)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(abs)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is not a directory")
+	}
+	return filepath.ToSlash(abs), err
+}
+
+// checkContexts refuses a --context whose name nothing has, once all that counts
+// is evaluated.
+func (p *program) checkContexts() error {
+	names := append(p.Module.Names(lang.KindContext), p.Module.Names(lang.KindStage)...)
+	for _, name := range p.Evaluator().UnusedContexts() {
+		return usagef("--context names %q, and the module has no such context.%s Nor is it a stage, or an image() that is reached. There are: %s.", name, diag.DidYouMean(name, names), diag.List(names, 20))
+	}
+	return nil
+}
+
+// ownPatterns reads the ignore files of directories that the caller gives.
+func ownPatterns(g *ir.Graph) error {
+	for _, c := range append([]*ir.Context{g.Main}, g.Contexts...) {
+		if c == nil || c.Given != "" || !filepath.IsAbs(filepath.FromSlash(c.Path)) {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(filepath.FromSlash(c.Path), ".dockerignore"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			c.Patterns, err = ignorefile.ReadAll(bytes.NewReader(data))
+			c.IgnoreFile = ".dockerignore"
+		}
+		if err != nil {
+			return usagef("--context %s: .dockerignore: %v.", c.Name, reason(err))
 		}
 	}
 	return nil
@@ -306,7 +356,10 @@ func (p *program) graph(addrs []string, plats []ocispecs.Platform) (*ir.Graph, e
 	if err := p.report(diags); err != nil {
 		return nil, err
 	}
-	return g, nil
+	if err := p.checkContexts(); err != nil {
+		return nil, err
+	}
+	return g, ownPatterns(g)
 }
 
 // hostPlatform is where steps run: Linux on this machine's processor.

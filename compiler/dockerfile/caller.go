@@ -34,9 +34,21 @@ func (e *emitter) callerSide(f *File) {
 	for _, c := range e.graph.Contexts {
 		if name, ok := e.contexts[c]; ok {
 			f.Contexts = append(f.Contexts, NamedContext{Name: name, Context: c})
+			if c.Given != "" {
+				f.Attrs["context:"+name] = c.Given
+				flag("build-context", name+"="+c.Given)
+				continue
+			}
 			f.Attrs["context:"+name] = "local:" + name
 			flag("build-context", name+"="+c.Path)
 		}
+	}
+	if c := e.main; c != nil && c.Given != "" && c.Given != "-" {
+		if strings.HasPrefix(c.Given, "docker-image://") || strings.HasPrefix(c.Given, "oci-layout://") {
+			e.errorf(CodeMainContext, c.Range, "docker build takes no image for its main context",
+				"The caller gives %s for context.default. docker build takes a directory, the address of a git repository or of an archive, or standard input.", c.Given)
+		}
+		f.Attrs["context"] = c.Given
 	}
 	for _, kv := range e.target.Labels {
 		flag("label", kv.Key+"="+kv.Value)

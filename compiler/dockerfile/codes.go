@@ -30,24 +30,27 @@ const (
 	CodeTrigger diag.Code = "HB5012"
 	// CodeNoCache (a warning): no_cache of a step is left to the caller.
 	CodeNoCache diag.Code = "HB5013"
+	// CodeMainContext: something for the main context that docker build cannot take.
+	CodeMainContext diag.Code = "HB5014"
 	// CodeName: a stage name that BuildKit does not accept.
 	CodeName diag.Code = "HB5015"
 )
 
 // Titles are the codes of emission with a line on each.
 var Titles = map[diag.Code]string{
-	CodeLineBreak:  "a Dockerfile cannot hold a line break here",
-	CodeText:       "a text that no heredoc can hold",
-	CodeWord:       "a value that the instruction's syntax cannot hold",
-	CodeFlag:       "a flag of a Dockerfile's instruction cannot hold this value",
-	CodeStepOption: "an option that no Dockerfile instruction has",
-	CodeClear:      "a Dockerfile cannot clear what the base set",
-	CodeUnpack:     "a Dockerfile unpacks archives of the main context only",
-	CodeEnvExec:    "env of a step without a shell",
-	CodeTooLong:    "a line longer than BuildKit's parser reads",
-	CodeVariants:   "a stage that differs by platform in a way FROM cannot choose",
-	CodeIgnore:     "patterns that no ignore file can give to the context",
-	CodeTrigger:    "not an onbuild instruction",
-	CodeNoCache:    "no_cache is not kept in a Dockerfile",
-	CodeName:       "a stage name that BuildKit does not accept",
+	CodeLineBreak:   "a Dockerfile cannot hold a line break here",
+	CodeText:        "a text that no heredoc can hold",
+	CodeWord:        "a value that the instruction's syntax cannot hold",
+	CodeFlag:        "a flag of a Dockerfile's instruction cannot hold this value",
+	CodeStepOption:  "an option that no Dockerfile instruction has",
+	CodeClear:       "a Dockerfile cannot clear what the base set",
+	CodeUnpack:      "a Dockerfile unpacks archives of the main context only",
+	CodeEnvExec:     "env of a step without a shell",
+	CodeTooLong:     "a line longer than BuildKit's parser reads",
+	CodeVariants:    "a stage that differs by platform in a way FROM cannot choose",
+	CodeIgnore:      "patterns that no ignore file can give to the context",
+	CodeTrigger:     "not an onbuild instruction",
+	CodeNoCache:     "no_cache is not kept in a Dockerfile",
+	CodeMainContext: "docker build takes no image for its main context",
+	CodeName:        "a stage name that BuildKit does not accept",
 }

@@ -239,16 +239,16 @@ func (e *emitter) nameContexts() {
 			if r, ok := s.Root.(ir.ImageRoot); ok {
 				images[familiar(r.Ref)] = true
 			}
+			s.Contexts(func(c *ir.Context) {
+				if !seen[c] {
+					seen[c] = true
+					used = append(used, c)
+				}
+			})
 			for _, step := range s.Steps {
 				ir.Sources(step, func(src ir.Source) {
-					switch src := src.(type) {
-					case ir.ImageSource:
-						images[familiar(src.Ref)] = true
-					case ir.ContextSource:
-						if !seen[src.Context] {
-							seen[src.Context] = true
-							used = append(used, src.Context)
-						}
+					if img, ok := src.(ir.ImageSource); ok {
+						images[familiar(img.Ref)] = true
 					}
 				})
 			}

@@ -51,7 +51,14 @@ func (e *emitter) header(f *File) string {
 	if e.opt.Command != "" {
 		b.WriteString(oneLine(commandPrefix+e.opt.Command) + "\n")
 	}
-	args := f.Flags
+	args, path := f.Flags, "."
+	if e.main != nil && e.main.Path != "" {
+		path = e.main.Path
+	}
+	if e.main != nil && e.main.Given != "" {
+		// Without -f the Dockerfile would be looked for there.
+		args, path = append([]string{"--file", "-"}, args...), e.main.Given
+	}
 	if len(args) > 0 {
 		b.WriteString("#\n#   docker build")
 		for i := 0; i < len(args); i++ {
@@ -60,10 +67,6 @@ func (e *emitter) header(f *File) string {
 				continue
 			}
 			b.WriteString(" " + ShellWord(args[i]))
-		}
-		path := "."
-		if e.main != nil && e.main.Path != "" {
-			path = e.main.Path
 		}
 		b.WriteString(" \\\n#     " + ShellWord(path) + "\n")
 	}

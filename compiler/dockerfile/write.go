@@ -45,6 +45,11 @@ func (w *writer) stage() string {
 			w.b.WriteString("--platform=" + platformWord(p) + " ")
 		}
 		w.b.WriteString(w.base(r.Ref))
+	case ir.ContextRoot:
+		if p := s.Platform; p != nil {
+			w.b.WriteString("--platform=" + platformWord(p) + " ")
+		}
+		w.b.WriteString(w.e.contexts[r.Context])
 	case ir.StageRoot:
 		w.b.WriteString(r.Stage.Name)
 	}
@@ -457,7 +462,14 @@ func (w *writer) from(src ir.Source) string {
 	case ir.StageSource:
 		return s.Stage.Name
 	case ir.ContextSource:
-		return w.e.contexts[s.Context]
+		name, p := w.e.contexts[s.Context], s.Platform
+		if p == nil && s.Context.Given != "" {
+			p = w.v.stage.RootPlatform()
+		}
+		if p == nil || name == "" {
+			return name
+		}
+		return w.helper(name+"-"+strings.TrimPrefix(platformWord(p), "$"), "FROM --platform="+platformWord(p)+" "+name)
 	case ir.ScratchSource:
 		return "scratch"
 	case ir.TextSource:

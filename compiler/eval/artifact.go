@@ -57,6 +57,10 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 		if v.Image.Platform != nil {
 			s.Platform = &ir.Platform{Platform: *v.Image.Platform, Auto: ev.autoPlatform(it.expr, *v.Image.Platform)}
 		}
+		if c := ev.givenImage(v.Image); c != nil {
+			c.Range = it.rng
+			return ir.ContextSource{Context: c, Platform: s.Platform}
+		}
 		return s
 	case kContext:
 		if c := ev.localContext(v.Inst); c != nil {

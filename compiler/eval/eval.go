@@ -40,7 +40,9 @@ type Options struct {
 	// BuildPlatform is where steps run by default; also the target platform of
 	// targets that name none.
 	BuildPlatform ocispecs.Platform
-	// Contexts replaces the directory of a context: name to directory.
+	// Contexts are what the caller gives in place of contexts, stages and images, by
+	// name: a directory, or docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], the
+	// address of a git repository or of a file, - for standard input.
 	Contexts map[string]string
 	// Check lets a required variable without a value be unknown.
 	Check bool
@@ -98,8 +100,11 @@ type Evaluator struct {
 	names      map[string]string // stage names in use → the address that has them
 	ignores    map[string][]string
 	texts      int
-	git        cty.Value
-	provenance *ir.Provenance // nil when it is not asked for
+	// implicits are contexts that no block declares, by what they stand for.
+	implicits   map[string]*ir.Context
+	givenImages map[string]bool // names of --context that replaced an image
+	git         cty.Value
+	provenance  *ir.Provenance // nil when it is not asked for
 }
 
 type localKey struct {
@@ -115,6 +120,7 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
 		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
 	}
+	ev.implicits, ev.givenImages = map[string]*ir.Context{}, map[string]bool{}
 	if ev.opt.BuildPlatform.OS == "" {
 		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	}

@@ -28,13 +28,14 @@ func Rows() []Row {
 		{"http", `http(url, { checksum, filename }?)`, "A file at an http or https address; checksum is its digest.", httpFunc},
 		{"image", `image(ref, { platform }?)`, "An image of a registry.", imageFunc},
 		{"mount", `mount(value, { source, writable, mode, uid, gid, sharing, size, required })`, "A value to mount, with options.", mountFunc},
+		{"oci_layout", `oci_layout(path, { tag, digest, platform }?)`, "An image of an OCI layout, a directory of the module; without a tag and a digest it is the only one there, or latest.", layoutFunc},
 		{"text", `text(content, { name, expand }?)`, "A file with a content; name is its name in the digest (EOF), expand replaces $NAME at build time.", textFunc},
 		{"tmpfs", `tmpfs({ size }?)`, "A temporary file system in memory.", tmpfsFunc},
 	}
 }
 
 // Later are functions of the design that this version cannot take.
-var Later = map[string]bool{"oci_layout": true, "dockerfile": true, "diff": true}
+var Later = map[string]bool{"dockerfile": true, "diff": true}
 
 // Builtins is what names a resolver may take for granted.
 func Builtins() lang.Builtins {
@@ -175,16 +176,7 @@ var imageFunc = buildFunc([]function.Parameter{{Name: "ref", Type: cty.DynamicPs
 		return nil, err
 	}
 	img := &Image{Ref: ref}
-	if p, err := o.str("platform"); err != nil {
-		return nil, err
-	} else if p != "" {
-		spec, err := parsePlatform(p)
-		if err != nil {
-			return nil, &codedError{code: diag.BadPlatform, summary: fmt.Sprintf("%q is no platform", p), detail: err.Error()}
-		}
-		img.Platform = &spec
-	}
-	return &Value{Kind: KindImage, Image: img}, nil
+	return &Value{Kind: KindImage, Image: img}, readPlatform(o, img)
 })
 
 func checkImageRef(ref string) error {

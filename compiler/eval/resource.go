@@ -57,7 +57,7 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 	if dir, ok := ev.opt.Contexts[inst.Name()]; ok {
 		// The caller's directory takes the place of the module's; what is left out
 		// of it, its own ignore file says.
-		c.Path = dir
+		put(c, dir)
 		return c
 	}
 	full, ok := ev.abs(c.Path)

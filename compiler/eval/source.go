@@ -26,7 +26,7 @@ func (ev *Evaluator) checkSource(src ir.Source, w ir.Word, it *item) {
 	}
 	from, ok := src.(ir.ContextSource)
 	p, constant := w.Const()
-	if !ok || !constant || ev.fsys == nil || strings.ContainsAny(p, `*?[\`) || ev.opt.Contexts[from.Context.Name] != "" {
+	if !ok || !constant || ev.fsys == nil || strings.ContainsAny(p, `*?[\`) || from.Context.Given != "" || ev.opt.Contexts[from.Context.Name] != "" {
 		return
 	}
 	rel := strings.TrimPrefix(path.Clean("/"+p), "/")

@@ -46,6 +46,10 @@ func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 		st.For = &t
 	}
 	inst.stages[key] = st
+	if c := ev.givenStage(st); c != nil {
+		st.Root, c.Range = ir.ContextRoot{Context: c, Range: n.Range}, n.Range
+		return st
+	}
 	if n.Bad && n.From == nil {
 		return st
 	}
@@ -76,6 +80,15 @@ func (ev *Evaluator) preconditions(list []*lang.Precondition, addr string, sc *s
 	}
 }
 
+// imageRoot is an image to start from, or what the caller gives in its place.
+func (ev *Evaluator) imageRoot(img *Image, it *item) ir.Root {
+	if c := ev.givenImage(img); c != nil {
+		c.Range = it.rng
+		return ir.ContextRoot{Context: c, Range: it.rng}
+	}
+	return ir.ImageRoot{Ref: img.Ref, Range: it.rng}
+}
+
 // root evaluates where a stage starts.
 func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 	plat := ev.platform(n.Platform, sc)
@@ -91,7 +104,7 @@ func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 	case KindScratch:
 		st.Platform = plat
 	case KindImage:
-		st.Root = ir.ImageRoot{Ref: v.Image.Ref, Range: it.rng}
+		st.Root = ev.imageRoot(v.Image, it)
 		ev.noteBase(st, it)
 		st.Platform = plat
 		if v.Image.Platform != nil {

@@ -213,7 +213,7 @@ func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Pl
 	}
 	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(t.Name), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
 	if v.Kind == KindImage {
-		st.Root = ir.ImageRoot{Ref: v.Image.Ref, Range: it.rng}
+		st.Root = ev.imageRoot(v.Image, it)
 		if v.Image.Platform != nil {
 			st.Platform = &ir.Platform{Platform: *v.Image.Platform}
 		}

@@ -49,6 +49,7 @@ type Remote struct {
 // Image is what image() makes.
 type Image struct {
 	Ref      string
+	Layout   string // oci_layout(): where it is, oci-layout://DIR[:TAG][@DIGEST]; Ref is DIR
 	Platform *ocispecs.Platform
 	Auto     string // see ir.Platform
 }
@@ -79,7 +80,7 @@ func (v *Value) identity() string {
 	case v.Inst != nil:
 		return v.Inst.Addr
 	case v.Image != nil:
-		return fmt.Sprintf("image %s %v", v.Image.Ref, v.Image.Platform)
+		return fmt.Sprintf("image %s %s %v", v.Image.Ref, v.Image.Layout, v.Image.Platform)
 	case v.Text != nil:
 		return fmt.Sprintf("text %+v", *v.Text)
 	case v.Remote != nil:
@@ -109,6 +110,8 @@ func (v *Value) Describe() string {
 	switch {
 	case v.Inst != nil:
 		return v.Inst.Addr
+	case v.Kind == KindImage && v.Image.Layout != "":
+		return fmt.Sprintf("oci_layout(%q)", v.Image.Ref)
 	case v.Kind == KindImage:
 		return fmt.Sprintf("image(%q)", v.Image.Ref)
 	case v.Remote != nil:

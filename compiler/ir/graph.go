@@ -69,7 +69,8 @@ type Platform struct {
 	Auto string // "BUILDPLATFORM", "TARGETPLATFORM" or "" for a constant
 }
 
-// Root is where a stage starts: [ScratchRoot], [ImageRoot] or [StageRoot].
+// Root is where a stage starts: [ScratchRoot], [ImageRoot], [ContextRoot] or
+// [StageRoot].
 type Root interface{ root() }
 
 // ScratchRoot is the empty file system.
@@ -81,12 +82,21 @@ type ImageRoot struct {
 	Range hcl.Range
 }
 
+// ContextRoot is what a caller gives in place of an image or a stage, or the image
+// of an OCI layout: a context without a block, with an image's configuration if it
+// is an image.
+type ContextRoot struct {
+	Context *Context
+	Range   hcl.Range
+}
+
 // StageRoot is another stage, with its files, environment and image
 // configuration.
 type StageRoot struct{ Stage *Stage }
 
 func (ScratchRoot) root() {}
 func (ImageRoot) root()   {}
+func (ContextRoot) root() {}
 func (StageRoot) root()   {}
 
 // Source is what a copy or a mount reads: [ContextSource], [StageSource],
@@ -94,7 +104,12 @@ func (StageRoot) root()   {}
 type Source interface{ source() }
 
 // ContextSource reads a directory of the caller.
-type ContextSource struct{ Context *Context }
+type ContextSource struct {
+	Context *Context
+	// Platform is of an image that is given for the context; nil is the platform of
+	// the stage that reads.
+	Platform *Platform
+}
 
 // StageSource reads a stage's files.
 type StageSource struct{ Stage *Stage }
@@ -131,6 +146,11 @@ type Context struct {
 	// Path is slash-separated and relative to the root of the file system that
 	// was compiled from; a caller's replacement (--context) may be absolute.
 	Path string
+	// Given is what the context is in place of a directory, in the words of docker
+	// build's --build-context: docker-image://REF, oci-layout://DIR[:TAG][@DIGEST]
+	// with DIR like Path, the address of a git repository or a file; "-" is a tar
+	// archive on standard input. Path is then empty, and patterns do not apply.
+	Given string
 	// Patterns are the exclude patterns in .dockerignore's syntax, normalised as
 	// moby/patternmatcher/ignorefile does: includes, ignore file, excludes.
 	Patterns []string

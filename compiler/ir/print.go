@@ -15,7 +15,7 @@ import (
 func Print(g *Graph) string {
 	p := &printer{}
 	for _, c := range g.Contexts {
-		p.line("context %s %s%s", c.Name, strconv.Quote(c.Path), list(" patterns", c.Patterns)+opt(" ignore-file", c.IgnoreFile))
+		p.line("context %s %s%s", c.Name, strconv.Quote(c.Path), list(" patterns", c.Patterns)+opt(" ignore-file", c.IgnoreFile)+opt(" given", c.Given))
 	}
 	for _, s := range g.Secrets {
 		p.line("secret %s%s%s%s", s.ID, flag(" required", s.Required), opt(" env", s.Env), opt(" file", s.File))
@@ -84,6 +84,8 @@ func rootText(r Root) string {
 		return "scratch"
 	case ImageRoot:
 		return "image(" + r.Ref + ")"
+	case ContextRoot:
+		return "context(" + r.Context.Name + ")"
 	case StageRoot:
 		return "stage(" + r.Stage.name() + ")"
 	}
@@ -95,7 +97,7 @@ func sourceText(src Source) string {
 	case nil:
 		return "nothing"
 	case ContextSource:
-		return "context(" + s.Context.Name + ")"
+		return "context(" + s.Context.Name + opt(" platform", s.Platform.text()) + ")"
 	case StageSource:
 		return "stage(" + s.Stage.name() + ")"
 	case ImageSource:

@@ -81,6 +81,8 @@ func (v *verifier) stage(s *Stage) {
 	case ScratchRoot:
 	case ImageRoot:
 		v.require(r.Ref != "" && !strings.Contains(r.Ref, "$"), "bad image %q", r.Ref)
+	case ContextRoot:
+		v.require(v.contexts[r.Context], "it starts from a context that is not in the graph")
 	case StageRoot:
 		v.require(s.Platform == nil, "a platform over another stage")
 		if v.known[r.Stage] && r.Stage.For != nil {

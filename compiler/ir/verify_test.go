@@ -22,7 +22,7 @@ func TestVerify(t *testing.T) {
 	variant := base()
 	variant.For = amd64
 	for want, g := range map[string]*Graph{
-		"":                                   with(&Copy{From: ContextSource{ctx}, Src: []Word{"a"}, Dest: "/"}),
+		"":                                   with(&Copy{From: ContextSource{Context: ctx}, Src: []Word{"a"}, Dest: "/"}),
 		"not before it":                      {Stages: []*Stage{{Addr: "b", Name: "b", Root: StageRoot{later}}, later}},
 		"there twice":                        {Stages: []*Stage{later, later}},
 		"they are no variants":               {Stages: []*Stage{base(), base()}},
@@ -30,12 +30,12 @@ func TestVerify(t *testing.T) {
 		"has no root":                        {Stages: []*Stage{{Addr: "a", Name: "a"}}},
 		"a platform over another stage":      {Stages: []*Stage{later, {Addr: "b", Name: "b", Root: StageRoot{later}, Platform: &Platform{}}}},
 		"for another platform":               {Stages: []*Stage{variant, {Addr: "b", Name: "b", For: arm64, Root: StageRoot{variant}}}},
-		"a context that is not in the graph": with(&Copy{From: ContextSource{&Context{Name: "x"}}, Src: []Word{"a"}, Dest: "/"}),
+		"a context that is not in the graph": with(&Copy{From: ContextSource{Context: &Context{Name: "x"}}, Src: []Word{"a"}, Dest: "/"}),
 		"the word \"${\" is broken":          with(&User{User: "${"}),
 		"exactly one of command and script":  with(&Run{}),
 		"a shell command has 2 arguments":    with(&Cmd{Command: Command{Shell: true, Args: []string{"a", "b"}}}),
 		"paths of no source":                 with(&Copy{Src: []Word{"a"}, Dest: "/"}),
-		"options of an address":              with(&Copy{From: ContextSource{ctx}, Src: []Word{"a"}, Dest: "/", Checksum: "x"}),
+		"options of an address":              with(&Copy{From: ContextSource{Context: ctx}, Src: []Word{"a"}, Dest: "/", Checksum: "x"}),
 		"it copies nothing":                  with(&Copy{Dest: "/"}),
 		"a cache mount without a cache":      with(&Run{Command: run().Command, Mounts: []Mount{{Kind: MountCache, Target: "/x"}}}),
 		"a mount of kind":                    with(&Run{Command: run().Command, Mounts: []Mount{{Target: "/x"}}}),
@@ -77,7 +77,7 @@ func TestPrint(t *testing.T) {
 	ctx := &Context{Name: "default", Path: ".", Patterns: []string{"**", "!a"}}
 	s := &Stage{Addr: "stage.app", Name: "app", Root: ImageRoot{Ref: "alpine:3.22"}, Comment: []string{"Ships."}, Steps: []Step{
 		&Env{Pairs: []WordKV{{"A", `"b c"`}}},
-		&Copy{From: ContextSource{ctx}, Src: []Word{"a"}, Texts: []Text{{Name: "t", Data: "x\n"}}, Dest: "/", Chmod: "0644", Link: true},
+		&Copy{From: ContextSource{Context: ctx}, Src: []Word{"a"}, Texts: []Text{{Name: "t", Data: "x\n"}}, Dest: "/", Chmod: "0644", Link: true},
 		&Run{StepMeta: StepMeta{Name: "make it", NoCache: true}, Command: &Command{Args: []string{"a", "b"}}, Mounts: []Mount{{Kind: MountSecret, Secret: &Secret{ID: "npm"}, Env: "NPM"}}},
 	}}
 	g := &Graph{Contexts: []*Context{ctx}, Stages: []*Stage{s}, Targets: []*Target{{Addr: "target.app", Name: "app", Tags: []string{"x:1"}, Builds: []*Build{{Image: s}}}}}

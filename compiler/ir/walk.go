@@ -55,7 +55,7 @@ func (s *Stage) RootPlatform() *Platform {
 		case StageRoot:
 			s = r.Stage
 			continue
-		case ImageRoot:
+		case ImageRoot, ContextRoot:
 			return s.Platform
 		}
 		return nil // BuildKit's scratch always has the target's platform
@@ -83,4 +83,18 @@ func Reach(roots ...*Stage) []*Stage {
 		}
 	}
 	return out
+}
+
+// Contexts calls visit for every context that s starts from or its steps read.
+func (s *Stage) Contexts(visit func(*Context)) {
+	if r, ok := s.Root.(ContextRoot); ok {
+		visit(r.Context)
+	}
+	for _, step := range s.Steps {
+		Sources(step, func(src Source) {
+			if c, ok := src.(ContextSource); ok {
+				visit(c.Context)
+			}
+		})
+	}
 }

@@ -134,6 +134,8 @@ func (d *drawing) body(id string, st *ir.Stage) {
 	switch r := st.Root.(type) {
 	case ir.StageRoot:
 		d.source(id, ir.StageSource(r), "from")
+	case ir.ContextRoot:
+		d.source(id, ir.ContextSource{Context: r.Context}, "from")
 	case ir.ImageRoot:
 		d.source(id, ir.ImageSource{Ref: r.Ref}, "from")
 	}

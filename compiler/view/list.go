@@ -274,6 +274,8 @@ func root(r ir.Root) string {
 		return r.Stage.Addr
 	case ir.ImageRoot:
 		return fmt.Sprintf("image(%q)", r.Ref)
+	case ir.ContextRoot:
+		return source(ir.ContextSource{Context: r.Context})
 	case ir.ScratchRoot:
 		return "scratch"
 	}
@@ -287,6 +289,9 @@ func source(s ir.Source) string {
 	case ir.ImageSource:
 		return fmt.Sprintf("image(%q)", s.Ref)
 	case ir.ContextSource:
+		if s.Context.Given != "" {
+			return s.Context.Given
+		}
 		return "context." + s.Context.Name
 	case ir.ScratchSource:
 		return "scratch"

@@ -88,6 +88,15 @@ func Convert(ctx context.Context, dockerfile []byte, opt Options) (*Result, erro
 	return out, json.Unmarshal(config, out.Image)
 }
 
+// NewClient is the gateway client that [Convert] runs the frontend with, for
+// BuildKit's libraries that read contexts.
+func NewClient(opt Options) client.Client {
+	if opt.Resolver == nil {
+		opt.Resolver = Images{}
+	}
+	return &fakeClient{opt: opt, resolver: opt.Resolver, attrs: opt.Attrs}
+}
+
 // fakeClient is a gateway client without a daemon behind it.
 type fakeClient struct {
 	dockerfile []byte

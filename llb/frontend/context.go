@@ -151,8 +151,8 @@ func (b *builder) matchContexts(m *module, into map[string]string) {
 func (b *builder) checkContexts(m *module) error {
 	names := append(m.Module.Names(lang.KindContext), m.Module.Names(lang.KindStage)...)
 	for _, given := range m.Evaluator().UnusedContexts() {
-		return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("Nothing is called %q", given),
-			fmt.Sprintf("--build-context %s gives one, and the module has no such context and no such stage, nor is an image() of this name reached.%s There are: %s.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})
+		return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("No context is called %q", given),
+			fmt.Sprintf("--build-context %s gives one, and the module has no such context.%s Nor is it a stage, or an image() that is reached. There are: %s.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})
 	}
 	return nil
 }
