@@ -323,6 +323,52 @@ func TestContexts(t *testing.T) {
 	})
 }
 
+// TestReplaced gives an image and a stage of the file something else, as a bake
+// target's contexts do: another target with its configuration, a directory.
+func TestReplaced(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"given/tool": "given", "hbuild.hcl": `
+stage "tools" {
+  from = image("busybox:1.37")
+  run { command = "echo made > /tool" }
+}
+
+stage "s" {
+  from = image("company/base:1")
+  copy {
+    from = stage.tools
+    src  = "/tool"
+    dest = "/tool"
+  }
+  run { command = "echo $FLAVOUR > /flavour" }
+}
+
+target "default" {
+  image = stage.s
+}
+`, "docker-bake.hcl": `
+target "base" {
+  dockerfile-inline = "FROM busybox:1.37\nENV FLAVOUR=baked\n"
+}
+
+target "default" {
+  dockerfile = "hbuild.hcl"
+  contexts   = { "company/base:1" = "target:base", tools = "given" }
+  output     = ["out"]
+}
+`})
+	ok(t, buildx(t, dir, "bake", "--allow=fs="+dir))
+	for name, want := range map[string]string{"flavour": "baked\n", "tool": "given"} {
+		if got := content(t, filepath.Join(dir, "out", name)); got != want {
+			t.Errorf("%s has %q, not %q", name, got, want)
+		}
+	}
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-context", "company/base:1=docker-image://busybox:1.37", "-o", "plain", "."))
+	if got := content(t, filepath.Join(dir, "plain/tool")); got != "made\n" {
+		t.Errorf("tool has %q", got)
+	}
+}
+
 // list has the regular files below a directory.
 func list(t testing.TB, dir string) []string {
 	t.Helper()

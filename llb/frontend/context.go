@@ -188,7 +188,9 @@ func (b *builder) contexts(ctx context.Context, m *module, g *ir.Graph) (*localC
 			continue
 		}
 		value := b.opts.Opts["context:"+given]
-		if local, isLocal := strings.CutPrefix(value, "local:"); isLocal {
+		// Lowering knows one session. A bake target's directories may be in several:
+		// then BuildKit's own library, which looks them up, makes the source.
+		if local, isLocal := strings.CutPrefix(value, "local:"); isLocal && b.session(local) == b.session(dockerui.DefaultLocalNameContext) {
 			lc.locals[c] = local
 			var err error
 			if c.Patterns, err = b.ownIgnoreFile(ctx, local, given); err != nil {
