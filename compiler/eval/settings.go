@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -19,6 +20,8 @@ type stepper struct {
 	ev    *Evaluator
 	stage *ir.Stage
 	sc    *scope
+	// mayMiss is set while a copy is read whose paths may be missing.
+	mayMiss bool
 }
 
 func (s *stepper) add(steps ...ir.Step) { s.stage.Steps = append(s.stage.Steps, steps...) }
@@ -59,6 +62,10 @@ func (ev *Evaluator) autoArgs(p *ocispecs.Platform) map[string]string {
 	}
 }
 
+// argName is the name of an argument: BuildKit takes more than a shell does, and
+// only what reads the environment cannot use it then.
+var argName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+
 func (s *stepper) args(a *lang.Attr) {
 	if a == nil {
 		return
@@ -66,8 +73,8 @@ func (s *stepper) args(a *lang.Attr) {
 	entries, _ := s.ev.entries(s.ev.item(a, s.sc), "a map of strings")
 	auto := s.ev.autoArgs(s.sc.platform)
 	for _, e := range entries {
-		if !envName.MatchString(e.key) {
-			s.ev.errorf(diag.BadName, e.keyRange, fmt.Sprintf("%q is no name of an argument", e.key), "A name has letters, digits and _ and does not begin with a digit.")
+		if !argName.MatchString(e.key) {
+			s.ev.errorf(diag.BadName, e.keyRange, fmt.Sprintf("%q is no name of an argument", e.key), "A name has letters, digits, _, - and . and begins with a letter or _.")
 			continue
 		}
 		arg := &ir.Arg{StepMeta: s.ev.entryMeta(a, e), Key: e.key}
@@ -109,7 +116,7 @@ func (s *stepper) env(a *lang.Attr) {
 		return
 	}
 	it := s.ev.item(a, s.sc)
-	if list, isList := it.expr.(*hclsyntax.TupleConsExpr); isList {
+	if list, isList := it.expr.(*hclsyntax.TupleConsExpr); isList && allObjects(list) {
 		s.envTogether(a, list)
 		return
 	}
@@ -141,6 +148,16 @@ func (s *stepper) env(a *lang.Attr) {
 			set[k] = true
 		}
 	}
+}
+
+// allObjects reports whether a list is one of written-out objects.
+func allObjects(list *hclsyntax.TupleConsExpr) bool {
+	for _, e := range list.Exprs {
+		if _, ok := e.(*hclsyntax.ObjectConsExpr); !ok {
+			return false
+		}
+	}
+	return len(list.Exprs) > 0
 }
 
 // envTogether appends one Env step for each object of a list: its values all see

@@ -224,13 +224,14 @@ func (im *importer) lint(res *parser.Result) bool {
 	}
 	cfg.Warn = func(string, string, string, string, []parser.Range) {}
 	lint := linter.New(cfg)
-	stages, _, err := instructions.Parse(res.AST, lint)
+	stages, meta, err := instructions.Parse(res.AST, lint)
 	if err != nil {
 		im.failAt(CodeSyntax, err, nil)
 		return false
 	}
 	lintNames(stages, lint)
 	lintCasing(stages, lint)
+	lintFrom(stages, meta, im.esc, lint)
 	if err := lint.Error(); err != nil {
 		im.errorf(CodeInvalid, im.nodes[0], sentence(cause(err).Error()), "The file asks for this with `# check=error=true`. Mend what `docker build --check` finds, or drop the directive.")
 		return false

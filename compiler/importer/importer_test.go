@@ -134,6 +134,7 @@ func TestRefusals(t *testing.T) {
 		{"FROM a\nENV A=${B:=c}\n", "unsupported modifier", 2},
 		{"FROM a\nEXPOSE http\n", "port", 2},
 		{"# syntax=example/mine\nFROM a\n", "another frontend", 2},
+		{"# check=error=true\nFROM a:${V:-1}$W\n", "UndefinedArgInFrom", 2},
 		{"# check=error=true\nFROM a as x\nFROM x\n", "lint violation found", 2},
 	} {
 		res, diags := importer.Import([]byte(c.src), importer.Options{})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // BuildKit's checks of a whole file are not part of the packages that parse
@@ -50,6 +51,32 @@ func lintNames(stages []instructions.Stage, lint *linter.Linter) {
 			lint.Run(&linter.RuleDuplicateStageName, st.Location, linter.RuleDuplicateStageName.Format(st.Name))
 		}
 		seen[st.Name] = true
+	}
+}
+
+// lintFrom checks that what a FROM reads is declared above.
+func lintFrom(stages []instructions.Stage, meta []instructions.ArgCommand, esc byte, lint *linter.Linter) {
+	declared := map[string]bool{}
+	for k := range auto {
+		declared[k] = true
+	}
+	for _, c := range meta {
+		for _, a := range c.Args {
+			declared[a.Key] = true
+		}
+	}
+	for _, st := range stages {
+		for _, word := range []string{st.BaseName, st.Platform} {
+			res, err := shell.NewLex(rune(esc)).ProcessWordWithMatches(word, mapEnv{})
+			if err != nil {
+				continue
+			}
+			for _, name := range sortedKeys(res.Unmatched) {
+				if !declared[name] {
+					lint.Run(&linter.RuleUndefinedArgInFrom, st.Location, linter.RuleUndefinedArgInFrom.Format(name, ""))
+				}
+			}
+		}
 	}
 }
 
