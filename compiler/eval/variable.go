@@ -28,9 +28,11 @@ type input struct {
 // last. The environment is asked when a variable is evaluated.
 func (ev *Evaluator) readInputs() map[string]input {
 	in := map[string]input{}
-	name := path.Join(ev.mod.Dir, lang.VarsFile)
-	if data, err := readFile(ev.fsys, name); err == nil && !ev.mod.Given {
-		ev.readVarsFile(in, VarSource{Source: lang.Source{Name: name, Data: data}, Origin: lang.VarsFile})
+	if !ev.mod.Given { // else the file belongs to files that are not read
+		name := path.Join(ev.mod.Dir, lang.VarsFile)
+		if data, err := readFile(ev.fsys, name); err == nil {
+			ev.readVarsFile(in, VarSource{Source: lang.Source{Name: name, Data: data}, Origin: lang.VarsFile})
+		}
 	}
 	for i, v := range ev.opt.Vars {
 		if v.Name == "" {
