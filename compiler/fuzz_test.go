@@ -121,7 +121,8 @@ func bigModule(size int) []byte {
 	return b.Bytes()
 }
 
-// TestBigFile checks that a file of 5 MB is read in reasonable time, whole or with
+// TestBigFile checks that a file of 5 MB is read in reasonable time (the race detector
+// on a busy machine takes ten times as long as hbuild), whole or with
 // a mistake in the middle, and that the mistake hides nothing.
 func TestBigFile(t *testing.T) {
 	if testing.Short() {
@@ -135,7 +136,7 @@ func TestBigFile(t *testing.T) {
 		for _, d := range p.Check() {
 			out = append(out, fmt.Sprintf("%d:%d %s", d.Subject.Start.Line, d.Subject.Start.Column, diag.InfoOf(d).Code))
 		}
-		if took := time.Since(start); took > 30*time.Second {
+		if took := time.Since(start); took > 2*time.Minute {
 			t.Errorf("it took %s", took)
 		} else {
 			t.Logf("%d bytes in %s", len(data), took)
