@@ -52,7 +52,7 @@ stage "app" {
   from = image(var.base)
   run { command = "true" }
 }`},
-	{name: "locals", args: "registry=registry,v=v", vars: map[string][]string{"v": {"2"}, "registry": {"localhost:5000"}}, has: []string{"FROM --platform=linux/amd64 ${registry}/go:${v}-x AS build"},
+	{name: "locals", args: "registry=registry,v=v", vars: map[string][]string{"v": {"2"}, "registry": {"localhost:5000"}}, has: []string{"FROM --platform=$BUILDPLATFORM ${registry}/go:${v}-x AS build"},
 		source: keepVersion + `variable "registry" {
   type    = string
   default = "registry.example"

@@ -317,6 +317,8 @@ func runDocument(t *testing.T, name string) {
 				d.runDockerfile(t, b, m, changed)
 			case "console":
 				d.runConsole(t, b, m, changed)
+			case "yaml":
+				d.runYAML(t, b, m)
 			default:
 				t.Fatalf("%s:%d: blocks of %q are not run, so there can be none", d.name, b.line, b.lang)
 			}
@@ -423,6 +425,28 @@ func (d *document) runConsole(t *testing.T, b *block, m *module, changed map[*bl
 	if err != nil || m == nil {
 		t.Fatalf("%s:%d: no module to run in (%v)", d.name, b.line, err)
 	}
+	where, path := d.place(t, m, info.one("in", ""))
+	for _, c := range b.before {
+		if out, code := runCommands(t, "$ "+c, where, path); code != 0 {
+			t.Fatalf("%s:%d: %s", d.name, b.line, out)
+		}
+	}
+	got, code := runCommands(t, b.text, where, path)
+	if want := info.one("exit", "0"); fmt.Sprint(code) != want {
+		t.Errorf("%s:%d: exit code %d, want %s\n%s", d.name, b.line, code, want, got)
+	}
+	if !matches(b.text, got) {
+		changed[b] = got
+		if !*update {
+			t.Errorf("%s:%d: the commands say something else\n%s", d.name, b.line, unified(b.text, got))
+		}
+	}
+}
+
+// place writes a module's files, and returns the directory in it where commands
+// run and the one that has the program.
+func (d *document) place(t *testing.T, m *module, in string) (where, path string) {
+	t.Helper()
 	bin, err := program()
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skip("there is no command yet")
@@ -436,20 +460,28 @@ func (d *document) runConsole(t *testing.T, b *block, m *module, changed map[*bl
 			t.Fatal(err)
 		}
 	}
-	where := filepath.Join(dir, info.one("in", ""))
+	return filepath.Join(dir, in), filepath.Dir(bin)
+}
+
+// inYAML are the commands of a CI's or a hook's configuration.
+var inYAML = regexp.MustCompile(`(?m)\b(?:entry|run): (hbuild .*)$`)
+
+// runYAML runs the commands of a configuration one after the other, after those of
+// the document's comment; all must succeed.
+func (d *document) runYAML(t *testing.T, b *block, m *module) {
+	found := inYAML.FindAllStringSubmatch(b.text, -1)
+	if len(found) == 0 || m == nil {
+		t.Fatalf("%s:%d: no command of hbuild, or no module to run it in", d.name, b.line)
+	}
+	where, path := d.place(t, m, "")
 	for _, c := range b.before {
-		if out, code := runCommands(t, "$ "+c, where, filepath.Dir(bin)); code != 0 {
+		if out, code := runCommands(t, "$ "+c, where, path); code != 0 {
 			t.Fatalf("%s:%d: %s", d.name, b.line, out)
 		}
 	}
-	got, code := runCommands(t, b.text, where, filepath.Dir(bin))
-	if want := info.one("exit", "0"); fmt.Sprint(code) != want {
-		t.Errorf("%s:%d: exit code %d, want %s\n%s", d.name, b.line, code, want, got)
-	}
-	if !matches(b.text, got) {
-		changed[b] = got
-		if !*update {
-			t.Errorf("%s:%d: the commands say something else\n%s", d.name, b.line, unified(b.text, got))
+	for _, c := range found {
+		if out, code := runCommands(t, "$ "+c[1], where, path); code != 0 {
+			t.Errorf("%s:%d: exit code %d\n%s", d.name, b.line, code, out)
 		}
 	}
 }

@@ -147,6 +147,9 @@ func (ev *Evaluator) autoPlatform(e hclsyntax.Expression, p ocispecs.Platform) s
 		return ""
 	}
 	for _, t := range hclsyntax.Variables(e) {
+		if l, ok := ev.named(t).(*lang.Local); ok && !l.Bad && ev.autoPlatform(l.Value.Expr, p) == "BUILDPLATFORM" {
+			return "BUILDPLATFORM"
+		}
 		if t.RootName() != "platform" || len(t) < 2 {
 			continue
 		}
