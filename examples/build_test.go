@@ -317,8 +317,9 @@ var (
 	stepName = regexp.MustCompile(`^\[(?:.+ )? *\d+/\d+\] `)
 	// fromName is the first of a stage, and a stage's that is an image.
 	fromName = regexp.MustCompile(`^(?:\[(?:.+ )? *\d+/\d+\] )?FROM `)
-	// otherName is what is no step of the Dockerfile.
-	otherName = regexp.MustCompile(`^(?:\[internal\] |\[context |\[auth\] |exporting |sending |copying files )`)
+	// otherName is what is no step of the Dockerfile. An image that another test's
+	// build reads at the moment has the name which that gave it, or its address.
+	otherName = regexp.MustCompile(`^(?:docker-image://|\[internal\] |\[context |\[auth\] |exporting |sending |copying files )`)
 )
 
 // ran names the steps that were not in the cache.
