@@ -59,7 +59,7 @@ func TestReferenceIsComplete(t *testing.T) {
 func TestCodesAreDocumented(t *testing.T) {
 	titles := reference.Titles()
 	declared := regexp.MustCompile(`\b(HB\d{4})\b`)
-	for _, file := range []string{"../lang/diag/codes.go", "../llb/codes.go", "../compiler/dockerfile/codes.go"} {
+	for _, file := range []string{"../lang/diag/codes.go", "../llb/codes.go", "../llb/build/codes.go", "../compiler/dockerfile/codes.go", "../compiler/importer/codes.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -203,6 +203,7 @@ var ranges = []struct{ prefix, title string }{
 	{"HB5", "Emitting a Dockerfile"},
 	{"HB6", "The command line and the build"},
 	{"HB7", "Warnings"},
+	{"HB8", "Importing a Dockerfile"},
 }
 
 // Titles returns the title of every documented code.
