@@ -233,10 +233,7 @@ func checkLabels(b *hclsyntax.Block, want int) hcl.Diagnostics {
 }
 
 // stepTypes are the blocks of a stage that are steps.
-var stepTypes = []string{"copy", "dynamic", "run", "set", "write"}
-
-// laterSteps are in the design and not in this version.
-var laterSteps = []string{"mkdir", "remove", "symlink"}
+var stepTypes = []string{"copy", "dynamic", "mkdir", "remove", "run", "set", "symlink", "write"}
 
 func newStep(kind string) Step {
 	switch kind {
@@ -248,6 +245,12 @@ func newStep(kind string) Step {
 		return &Write{}
 	case "set":
 		return &Set{}
+	case "mkdir":
+		return &Mkdir{}
+	case "remove":
+		return &Remove{}
+	case "symlink":
+		return &Symlink{}
 	}
 	return nil
 }
@@ -258,12 +261,6 @@ func decodeStep(b *hclsyntax.Block) (Step, hcl.Diagnostics) {
 	}
 	step := newStep(b.Type)
 	if step == nil {
-		for _, l := range laterSteps {
-			if b.Type == l {
-				return nil, hcl.Diagnostics{diag.Error(diag.NotYet, header(b), fmt.Sprintf("%q steps are not supported yet", b.Type),
-					"This version has the steps run, copy, write and set. Use a run step with the shell's own command meanwhile.")}
-			}
-		}
 		return nil, hcl.Diagnostics{unknownBlock(b, "stage", append([]string{"precondition"}, stepTypes...))}
 	}
 	diags := checkLabels(b, 0)
@@ -276,7 +273,7 @@ func decodeDynamic(b *hclsyntax.Block) (Step, hcl.Diagnostics) {
 	d := &Dynamic{StepHead: StepHead{Type: "dynamic", Range: header(b), Body: b.Body}}
 	if len(b.Labels) != 1 || newStep(b.Labels[0]) == nil {
 		return nil, hcl.Diagnostics{diag.Error(diag.WrongLabels, header(b), "A dynamic block names a step",
-			`Write dynamic "run" { for_each = … content { … } }; a stage's steps are run, copy, write and set.`)}
+			`Write dynamic "run" { for_each = … content { … } }; a stage's steps are run, copy, write, set, mkdir, remove and symlink.`)}
 	}
 	d.Of = b.Labels[0]
 	d.Iterator = d.Of

@@ -199,6 +199,7 @@ type Run struct {
 	ScriptName *Attr `hb:"script_name" type:"string" doc:"The script's file name, which is part of the digest; EOF by default."`
 	Mounts     *Attr `hb:"mounts" type:"map of paths to build values" doc:"What the step sees at a path: cache, secret, stage, image, context, artifact, text, ssh, tmpfs()."`
 	SSH        *Attr `hb:"ssh" type:"list of ssh" doc:"Agents without a path of their own."`
+	ExitCodes  *Attr `hb:"exit_codes" type:"list of numbers" doc:"Exit codes that are no failure; [0] by default."`
 	Network    *Attr `hb:"network" type:"string" doc:"default, none or host."`
 	Security   *Attr `hb:"security" type:"string" doc:"sandbox or insecure."`
 	Devices    *Attr `hb:"devices" type:"list of strings or objects" doc:"CDI devices: \"vendor/class=name\" or { name, required }."`
@@ -221,6 +222,8 @@ type Copy struct {
 	Parents *Attr `hb:"parents" type:"bool" doc:"Keeps the directories of src."`
 	Exclude *Attr `hb:"exclude" type:"list of strings" doc:"Patterns of what is left out."`
 	Unpack  *Attr `hb:"unpack" type:"bool" doc:"Unpacks local archives."`
+
+	Optional *Attr `hb:"optional" type:"bool" doc:"Whether paths may be missing; false by default."`
 }
 
 // Write writes a text to a file.
@@ -232,6 +235,28 @@ type Write struct {
 	Expand   *Attr `hb:"expand" type:"bool" doc:"Whether $NAME in the content expands at build time; false by default."`
 	Chown    *Attr `hb:"chown" type:"string" doc:"The owner: user[:group]."`
 	Chmod    *Attr `hb:"chmod" type:"string" doc:"The mode; \"0644\" by default."`
+}
+
+// Mkdir makes directories.
+type Mkdir struct {
+	StepHead
+	Path  *Attr `hb:"path,required" type:"string or list of strings" doc:"The directories; those above are made too, and one that is there is no error."`
+	Mode  *Attr `hb:"mode" type:"string" doc:"The mode, octal; \"0755\" by default."`
+	Chown *Attr `hb:"chown" type:"string" doc:"The owner: user[:group]."`
+}
+
+// Remove removes files and directories.
+type Remove struct {
+	StepHead
+	Path     *Attr `hb:"path,required" type:"string or list of strings" doc:"What is removed, directories with all in them; * ? [] are wildcards."`
+	Optional *Attr `hb:"optional" type:"bool" doc:"Whether paths may be missing; false by default."`
+}
+
+// Symlink makes a symbolic link.
+type Symlink struct {
+	StepHead
+	Path   *Attr `hb:"path,required" type:"string" doc:"The link; directories above it are made."`
+	Target *Attr `hb:"target,required" type:"string" doc:"What it points to, as it is written."`
 }
 
 // Set changes the environment of the following steps.
@@ -258,6 +283,7 @@ type Artifact struct {
 	Decl
 	From        *Attr `hb:"from,required" type:"stage or image" doc:"The stage that has it."`
 	Path        *Attr `hb:"path,required" type:"string" doc:"The path; a trailing slash means a directory."`
+	Output      *Attr `hb:"output" type:"string" doc:"The output() of the stage that path is in; the stage's own files by default."`
 	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
 }
 

@@ -64,6 +64,16 @@ func (w *lowering) lower(step ir.Step) {
 		w.run(s)
 	case *ir.Copy:
 		w.copy(s)
+	case *ir.Merge:
+		w.merge(s)
+	case *ir.Diff:
+		w.diff(s)
+	case *ir.Mkdir:
+		w.mkdir(s)
+	case *ir.Remove:
+		w.remove(s)
+	case *ir.Symlink:
+		w.symlink(s)
 	default:
 		panic(fmt.Sprintf("llb: unknown step %T", step))
 	}

@@ -125,6 +125,8 @@ func (d *dumper) op(op *pb.Op) {
 			in = append(in, d.input(m.Input))
 		}
 		d.line("merge %s", strings.Join(in, " "))
+	case *pb.Op_Diff:
+		d.line("diff %s %s", d.input(o.Diff.Lower.Input), d.input(o.Diff.Upper.Input))
 	default:
 		d.line("%T", op.Op)
 	}
@@ -218,6 +220,10 @@ func (d *dumper) file(a *pb.FileAction, index, inputs int) {
 		d.copy(x.Copy, name(a.SecondaryInput))
 	case *pb.FileAction_Mkdir:
 		d.line("  mkdir %s mode=%04o%s%s%s", x.Mkdir.Path, x.Mkdir.Mode, when(x.Mkdir.MakeParents, " parents"), ownerText(x.Mkdir.Owner), timeText(x.Mkdir.Timestamp))
+	case *pb.FileAction_Rm:
+		d.line("  rm %s%s%s", x.Rm.Path, when(x.Rm.AllowWildcard, " wildcards"), when(x.Rm.AllowNotFound, " optional"))
+	case *pb.FileAction_Symlink:
+		d.line("  symlink %s to %s%s%s", x.Symlink.Newpath, x.Symlink.Oldpath, ownerText(x.Symlink.Owner), timeText(x.Symlink.Timestamp))
 	case *pb.FileAction_Mkfile:
 		d.line("  mkfile %s mode=%04o %q%s", x.Mkfile.Path, x.Mkfile.Mode, x.Mkfile.Data, ownerText(x.Mkfile.Owner))
 	default:

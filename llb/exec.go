@@ -43,8 +43,44 @@ func (w *lowering) run(s *ir.Run) {
 	}
 	opts = append(opts, more...)
 	opts = append(opts, bk.WithCustomName(w.name(runText(s))))
-	w.s.state = w.s.state.Run(opts...).Root()
+	if s.ExitCodes != nil {
+		opts = append(opts, bk.ValidExitCodes(s.ExitCodes...))
+	}
+	done := w.s.state.Run(opts...)
+	w.s.state = done.Root()
+	w.keepOutputs(s, done)
 	w.history("RUN "+w.historyArgs(args)+" # buildkit", true)
+}
+
+// keepOutputs keeps what the step left in its output mounts.
+func (w *lowering) keepOutputs(s *ir.Run, done bk.ExecState) {
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		if m.Output == "" {
+			continue
+		}
+		target, _ := w.expand(m.Target) // expanded before
+		if w.s.outputs == nil {
+			w.s.outputs = map[string]bk.State{}
+		}
+		w.s.outputs[m.Output] = done.GetMount(w.mountTarget(target))
+	}
+}
+
+// output is what the steps left under a name so far.
+func (s *stage) output(name string) bk.State {
+	if st, ok := s.outputs[name]; ok {
+		return st
+	}
+	return bk.Scratch()
+}
+
+// mountTarget is the absolute path of a mount.
+func (w *lowering) mountTarget(p string) string {
+	if path.IsAbs(path.Clean(p)) {
+		return p
+	}
+	return path.Join("/", w.s.dir, p)
 }
 
 // runArgs is the argument vector, and the mount that a script needs.
@@ -173,9 +209,7 @@ func (w *lowering) mount(m *ir.Mount) (bk.RunOption, bool) {
 	if !ok {
 		return nil, false
 	}
-	if !path.IsAbs(path.Clean(target)) {
-		target = path.Join("/", w.s.dir, target)
-	}
+	target = w.mountTarget(target)
 	if target == "/" {
 		w.errorf(CodeMountTarget, m.Range, "A mount cannot cover the root directory", "Mount it at a directory below /.")
 		return nil, false
@@ -191,6 +225,9 @@ func (w *lowering) mountSource(m *ir.Mount, target string) (bk.State, []bk.Mount
 		return bk.Scratch(), []bk.MountOption{bk.Tmpfs(bk.TmpfsSize(m.Size))}, true
 	case ir.MountCache:
 		return w.cache(m, target)
+	}
+	if m.Output != "" {
+		return w.s.output(m.Output), nil, true
 	}
 	source, ok := w.expand(m.Source)
 	if !ok {

@@ -307,6 +307,9 @@ func (w *lowering) source(src ir.Source, paths []string) (bk.State, bool) {
 			return bk.State{}, false
 		}
 		w.s.use(st)
+		if s.Output != "" {
+			return st.output(s.Output), true
+		}
 		return st.state, true
 	case ir.ImageSource:
 		key, _, err := w.l.imageKey(w.b, s.Ref, sourcePlatform(s, w.s.ir))

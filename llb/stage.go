@@ -34,6 +34,8 @@ type stage struct {
 	// reads has the paths of the default context that the stage and all it is made
 	// from read, and other contexts without paths.
 	reads map[*ir.Context]map[string]bool
+	// outputs is what steps left in mounts, by ir.Mount.Output.
+	outputs map[string]bk.State
 	// strays are paths by which BuildKit widens the main context although nobody
 	// reads it there: all of it for a tmpfs mount, the address of a repository.
 	strays map[string]bool
@@ -260,7 +262,7 @@ func numbered(steps []ir.Step) int {
 	n := 0
 	for _, step := range steps {
 		switch step.(type) {
-		case *ir.Run, *ir.Copy, *ir.Workdir:
+		case *ir.Run, *ir.Copy, *ir.Workdir, *ir.Merge, *ir.Diff, *ir.Mkdir, *ir.Remove, *ir.Symlink:
 			n++
 		}
 	}

@@ -30,6 +30,8 @@ const (
 	CodeTrigger diag.Code = "HB5012"
 	// CodeNoCache (a warning): no_cache of a step is left to the caller.
 	CodeNoCache diag.Code = "HB5013"
+	// CodeLLBOnly: something that BuildKit does and no Dockerfile can ask for.
+	CodeLLBOnly diag.Code = "HB5016"
 	// CodeMainContext: something for the main context that docker build cannot take.
 	CodeMainContext diag.Code = "HB5014"
 	// CodeName: a stage name that BuildKit does not accept.
@@ -51,6 +53,7 @@ var Titles = map[diag.Code]string{
 	CodeIgnore:      "patterns that no ignore file can give to the context",
 	CodeTrigger:     "not an onbuild instruction",
 	CodeNoCache:     "no_cache is not kept in a Dockerfile",
+	CodeLLBOnly:     "a construct that no Dockerfile has",
 	CodeMainContext: "docker build takes no image for its main context",
 	CodeName:        "a stage name that BuildKit does not accept",
 }

@@ -132,6 +132,16 @@ func (w *writer) write(step ir.Step) {
 	case *ir.Clear:
 		w.errorf(CodeClear, s.Range, "A Dockerfile cannot clear "+s.What,
 			"No instruction empties what the base image or stage set. hbuild build does it; a Dockerfile needs another base.")
+	case *ir.Merge:
+		w.llbOnly("merge()", "Copy the parts into one stage, or build it with hbuild build.")
+	case *ir.Diff:
+		w.llbOnly("diff()", "Copy the paths that were added by name, or build it with hbuild build.")
+	case *ir.Mkdir:
+		w.llbOnly("a mkdir step", "WORKDIR makes a directory and enters it; or let a run step make it.")
+	case *ir.Remove:
+		w.llbOnly("a remove step", "Let a run step remove the files, if the stage has a shell.")
+	case *ir.Symlink:
+		w.llbOnly("a symlink step", "Let a run step make the link, if the stage has a shell.")
 	case *ir.Run:
 		w.run(s)
 	case *ir.Copy:
@@ -460,6 +470,9 @@ func (w *writer) helper(base, text string) string {
 func (w *writer) from(src ir.Source) string {
 	switch s := src.(type) {
 	case ir.StageSource:
+		if s.Output != "" {
+			w.llbOnly("an output", "Let the step copy the files to a path of the stage, and name that.")
+		}
 		return s.Stage.Name
 	case ir.ContextSource:
 		name, p := w.e.contexts[s.Context], s.Platform
@@ -495,4 +508,9 @@ func (w *writer) from(src ir.Source) string {
 		return w.helper(base, "FROM --platform="+platformWord(p)+" "+w.e.imageName(s.Ref))
 	}
 	panic(fmt.Sprintf("dockerfile: unknown source %T", src))
+}
+
+// llbOnly reports something that no instruction says.
+func (w *writer) llbOnly(what, instead string) {
+	w.errorf(CodeLLBOnly, hcl.Range{}, "A Dockerfile has no "+strings.TrimPrefix(strings.TrimPrefix(what, "a "), "an "), "hbuild build makes %s; no instruction does. %s", what, instead)
 }

@@ -29,6 +29,9 @@ func (w *writer) run(s *ir.Run) {
 
 // unsayable reports options that no RUN has.
 func (w *writer) unsayable(s *ir.Run) {
+	if s.ExitCodes != nil {
+		w.llbOnly("exit_codes", "Say it in the command: `cmd || [ $? -eq 3 ]`.")
+	}
 	for _, o := range []struct {
 		set  bool
 		name string
@@ -193,6 +196,9 @@ func (w *writer) mount(m *ir.Mount) []string {
 	}
 	switch m.Kind {
 	case ir.MountBind:
+		if m.Output != "" {
+			w.llbOnly("an output", "Let the step write to a path of the stage.")
+		}
 		source := m.Source
 		if t, ok := m.From.(ir.TextSource); ok && source == "" {
 			source = ir.Literal("/" + t.Text.Name)

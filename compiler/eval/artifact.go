@@ -29,7 +29,7 @@ func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	}
 	ev.attrStr(n.Description, sc)
 	it := ev.item(n.From, sc)
-	v := ev.build(it, kStage, KindImage)
+	v := ev.build(it, kStage, KindImage, KindMerge, KindDiff)
 	pt := ev.item(n.Path, sc)
 	if pt.null() {
 		pt.errorf(diag.NullValue, "path is null", "An artifact needs the path of a file or directory.")
@@ -41,9 +41,42 @@ func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	text := w.Text()
 	a := &artifact{path: text, dir: strings.HasSuffix(text, "/")}
 	a.from = ev.source(it, v, p)
+	if name, ok := ev.attrStr(n.Output, sc); ok {
+		return ev.ofOutput(a, name, ev.item(n.Output, sc))
+	}
 	if st, ok := a.from.(ir.StageSource); ok {
 		ev.checkCacheOnly(st.Stage, text, pt.rng)
 	}
+	return a
+}
+
+// ofOutput makes an artifact one of an output of its stage.
+func (ev *Evaluator) ofOutput(a *artifact, name string, it *item) *artifact {
+	st, ok := a.from.(ir.StageSource)
+	if !ok {
+		it.errorf(diag.WrongKind, "An output of something that is no stage", "A run step of a stage has outputs.")
+		return nil
+	}
+	var names []string
+	for _, step := range st.Stage.Steps {
+		if run, ok := step.(*ir.Run); ok {
+			for _, m := range run.Mounts {
+				if m.Output != "" && !hasString(names, m.Output) {
+					names = append(names, m.Output)
+				}
+			}
+		}
+	}
+	if !hasString(names, name) {
+		has := "It has none: mount one with mounts = { \"/out\" = output(\"" + name + "\") }."
+		if len(names) > 0 {
+			has = "It has " + diag.List(names, 20) + "." + diag.DidYouMean(name, names)
+		}
+		it.fail(diag.UnknownOutput, fmt.Sprintf("%s has no output %q", st.Stage.Addr, name), has, diag.WithRelated(st.Stage.Range, "%s is declared here", st.Stage.Addr))
+		return nil
+	}
+	st.Output = name
+	a.from = st
 	return a
 }
 
@@ -62,6 +95,8 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 			return ir.ContextSource{Context: c, Platform: s.Platform}
 		}
 		return s
+	case KindMerge, KindDiff:
+		return ir.StageSource{Stage: ev.combined(it, v, p)}
 	case kContext:
 		if c := ev.localContext(v.Inst); c != nil {
 			return ir.ContextSource{Context: c}

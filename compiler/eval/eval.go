@@ -102,7 +102,8 @@ type Evaluator struct {
 	texts      int
 	// implicits are contexts that no block declares, by what they stand for.
 	implicits   map[string]*ir.Context
-	givenImages map[string]bool // names of --context that replaced an image
+	combines    map[string]*ir.Stage // of merge() and diff()
+	givenImages map[string]bool      // names of --context that replaced an image
 	git         cty.Value
 	provenance  *ir.Provenance // nil when it is not asked for
 }
@@ -120,7 +121,7 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
 		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
 	}
-	ev.implicits, ev.givenImages = map[string]*ir.Context{}, map[string]bool{}
+	ev.implicits, ev.givenImages, ev.combines = map[string]*ir.Context{}, map[string]bool{}, map[string]*ir.Stage{}
 	if ev.opt.BuildPlatform.OS == "" {
 		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	}

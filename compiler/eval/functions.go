@@ -24,18 +24,20 @@ type Row struct {
 // Rows are the functions that make build values.
 func Rows() []Row {
 	return []Row{
+		{"diff", `diff(lower, upper)`, "What upper has and lower does not: the layers that were added. No Dockerfile can say it.", diffFunc},
 		{"git", `git(url, { ref, commit, subdir, keep_git_dir, submodules, fetch_by_commit }?)`, "A checkout of a git repository, at an address as ADD takes it.", gitFunc},
 		{"http", `http(url, { checksum, filename }?)`, "A file at an http or https address; checksum is its digest.", httpFunc},
 		{"image", `image(ref, { platform }?)`, "An image of a registry.", imageFunc},
 		{"mount", `mount(value, { source, writable, mode, uid, gid, sharing, size, required })`, "A value to mount, with options.", mountFunc},
 		{"oci_layout", `oci_layout(path, { tag, digest, platform }?)`, "An image of an OCI layout, a directory of the module; without a tag and a digest it is the only one there, or latest.", layoutFunc},
+		{"output", `output(name)`, "A mount to write to; what a step leaves in it is an artifact with the same output. No Dockerfile can say it.", outputFunc},
 		{"text", `text(content, { name, expand }?)`, "A file with a content; name is its name in the digest (EOF), expand replaces $NAME at build time.", textFunc},
 		{"tmpfs", `tmpfs({ size }?)`, "A temporary file system in memory.", tmpfsFunc},
 	}
 }
 
 // Later are functions of the design that this version cannot take.
-var Later = map[string]bool{"dockerfile": true, "diff": true}
+var Later = map[string]bool{"dockerfile": true}
 
 // Builtins is what names a resolver may take for granted.
 func Builtins() lang.Builtins {
@@ -52,6 +54,7 @@ func Functions(env funcs.Env) map[string]function.Function {
 	for _, r := range buildRows() {
 		m[r.Name] = r.fn
 	}
+	m["merge"] = mergeWith(m["merge"])
 	return m
 }
 

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -434,13 +435,15 @@ func kindHint(b *Value, kinds []Kind) string {
 
 func articleKind(k Kind) string {
 	switch k {
-	case KindImage, Kind(lang.KindArtifact), Kind(lang.KindSSH), KindHTTP:
+	case KindImage, Kind(lang.KindArtifact), Kind(lang.KindSSH), KindHTTP, KindOutput:
 		return "an " + string(k)
 	}
 	return "a " + string(k)
 }
 
 func kindList(kinds []Kind) string {
+	// A merge and a diff stand for stages, and few mean them.
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k Kind) bool { return k == KindMerge || k == KindDiff })
 	var out []string
 	for _, k := range kinds {
 		if k != KindScratch && k != KindMount {

@@ -96,13 +96,18 @@ func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 		return
 	}
 	it := ev.item(n.From, sc)
-	v := ev.build(it, kStage, KindImage, KindScratch)
+	v := ev.build(it, kStage, KindImage, KindScratch, KindMerge, KindDiff)
 	if v == nil {
 		return
 	}
 	switch v.Kind {
 	case KindScratch:
 		st.Platform = plat
+	case KindMerge, KindDiff:
+		if plat != nil {
+			ev.errorf(diag.PlatformOverStage, n.Platform.SrcRange, "platform on a stage that starts from other stages", "The stage has the platform of %s; set platform there.", v.Describe())
+		}
+		st.Root = ir.StageRoot{Stage: ev.combined(it, v, sc.platform)}
 	case KindImage:
 		st.Root = ev.imageRoot(v.Image, it)
 		ev.noteBase(st, it)

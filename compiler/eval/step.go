@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -38,6 +39,12 @@ func (s *stepper) steps(step lang.Step, sc *scope) {
 			sub.copy(step)
 		case *lang.Write:
 			sub.write(step)
+		case *lang.Mkdir:
+			sub.mkdir(step)
+		case *lang.Remove:
+			sub.remove(step)
+		case *lang.Symlink:
+			sub.symlink(step)
 		case *lang.Set:
 			sub.settings(step.Args, step.Env, step.Shell, step.Workdir, step.User, step.Labels)
 		}
@@ -69,6 +76,7 @@ func (s *stepper) run(n *lang.Run) {
 	ev, sc := s.ev, s.sc
 	r := &ir.Run{StepMeta: ir.StepMeta{Range: n.Range}}
 	ok := s.runCommand(n, r)
+	r.ExitCodes = s.exitCodes(n.ExitCodes)
 	r.Network = ir.NetMode(ev.attrEnum(n.Network, sc, diag.BadNetwork, "network", networks))
 	r.Security = ir.Security(ev.attrEnum(n.Security, sc, diag.BadEnum, "security mode", securities))
 	s.mounts(n.Mounts, r)
@@ -146,7 +154,7 @@ func (s *stepper) mounts(a *lang.Attr, r *ir.Run) {
 // mount makes a mount of a value; its kind decides which.
 func (s *stepper) mount(it *item) *ir.Mount {
 	ev := s.ev
-	v := ev.build(it, kCache, kSecret, kStage, KindImage, kContext, kArtifact, KindText, kSSH, KindGit, KindHTTP, KindTmpfs, KindMount, KindScratch)
+	v := ev.build(it, kCache, kSecret, kStage, KindImage, kContext, kArtifact, KindText, kSSH, KindGit, KindHTTP, KindTmpfs, KindMount, KindScratch, KindMerge, KindDiff, KindOutput)
 	if v == nil {
 		return nil
 	}
@@ -191,6 +199,9 @@ func (s *stepper) mountKind(it *item, v *Value, m *ir.Mount) []string {
 		m.Kind, m.From = ir.MountBind, a.from
 		m.Source, _ = ev.quote(a.path, it)
 		return []string{"writable", "source"}
+	case KindOutput:
+		m.Kind, m.From, m.Writable, m.Output = ir.MountBind, ir.ScratchSource{}, true, v.Output
+		return []string{}
 	case KindText:
 		m.Kind, m.From = ir.MountBind, ir.TextSource{Text: *v.Text}
 		return []string{"writable"}
@@ -366,6 +377,7 @@ func (ev *Evaluator) chmod(a *lang.Attr, sc *scope) ir.Word {
 func (s *stepper) copy(n *lang.Copy) {
 	ev := s.ev
 	head := s.copyHead(n)
+	s.mayMiss, _ = ev.attrBool(n.Optional, s.sc)
 	from, ok := s.copyFrom(n)
 	if ev.set(n.Files, s.sc) {
 		for _, a := range []*lang.Attr{n.Src, n.Dest} {
@@ -393,6 +405,7 @@ func (s *stepper) copy(n *lang.Copy) {
 		return
 	}
 	if ok && s.sources(&c, from, srcs, n.Range) {
+		s.optionalCopy(n, &c)
 		s.add(&c)
 	}
 }
@@ -416,7 +429,7 @@ func (s *stepper) copyFrom(n *lang.Copy) (copySource, bool) {
 		return copySource{src: ir.ContextSource{Context: c}}, c != nil
 	}
 	it := s.ev.item(n.From, s.sc)
-	v := s.ev.build(it, kContext, kStage, KindImage, kArtifact, KindGit, KindHTTP)
+	v := s.ev.build(it, kContext, kStage, KindImage, kArtifact, KindGit, KindHTTP, KindMerge, KindDiff)
 	if v == nil {
 		return copySource{}, false
 	}
@@ -485,7 +498,7 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 		w, fine := s.ev.quote(text, it)
 		c.Src = append(c.Src, w)
 		ok = ok && fine
-		if fine {
+		if fine && !s.mayMiss {
 			s.ev.checkSource(from.src, w, it)
 		}
 	}
@@ -530,6 +543,7 @@ func (s *stepper) copyFiles(n *lang.Copy, head ir.Copy, from copySource) {
 			continue
 		}
 		if s.filesEntry(&c, e, from, n) {
+			s.optionalCopy(n, &c)
 			s.add(&c)
 		}
 	}
@@ -549,7 +563,7 @@ func (s *stepper) filesEntry(c *ir.Copy, e entry, from copySource, n *lang.Copy)
 		e.item.fail(diag.ConflictingAttrs, "A build value in a copy that has from", fmt.Sprintf("%s is a source of its own, and so is from.", v.Describe()), diag.WithRelated(n.From.SrcRange, "from is set here"))
 		return false
 	}
-	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext, KindGit, KindHTTP); v == nil {
+	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext, KindGit, KindHTTP, KindMerge, KindDiff); v == nil {
 		return false
 	}
 	if v.Remote != nil && v.Remote.Filename == "" {
@@ -594,5 +608,92 @@ func (s *stepper) write(n *lang.Write) {
 	c.Texts = []ir.Text{t}
 	if ok && fine {
 		s.add(c)
+	}
+}
+
+// optionalCopy lets the paths of a copy be missing.
+func (s *stepper) optionalCopy(n *lang.Copy, c *ir.Copy) {
+	if s.mayMiss && !c.Add {
+		s.ev.optional(c, s.ev.item(n.Optional, s.sc))
+	}
+}
+
+// exitCodes reads the exit codes that are no failure.
+func (s *stepper) exitCodes(a *lang.Attr) (out []int) {
+	if a == nil {
+		return nil
+	}
+	items, _ := s.ev.list(s.ev.item(a, s.sc), "a list of numbers")
+	for _, it := range items {
+		n, ok := s.ev.integer(it)
+		if ok && (n < 0 || n > 255) {
+			it.errorf(diag.WrongType, fmt.Sprintf("%d is no exit code", n), "An exit code goes from 0 to 255.")
+		} else if ok {
+			out = append(out, int(n))
+		}
+	}
+	return out
+}
+
+// paths reads one or several paths that a step changes.
+func (s *stepper) paths(a *lang.Attr) (out []ir.Word) {
+	for _, it := range s.oneOrMore(s.ev.item(a, s.sc)) {
+		if it.null() {
+			continue
+		}
+		if w, ok := s.ev.checkedWord(it, diag.BadPath, "path", notRoot); ok {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func notRoot(p string) error {
+	if strings.Trim(p, "/.") == "" && !strings.Contains(p, "..") {
+		return fmt.Errorf("it names no file or directory below another one")
+	}
+	return nil
+}
+
+func (s *stepper) mkdir(n *lang.Mkdir) {
+	if n.Path == nil {
+		return // reported
+	}
+	m := &ir.Mkdir{StepMeta: ir.StepMeta{Range: n.Range}, Paths: s.paths(n.Path), Mode: 0o755}
+	if w := s.ev.chmod(n.Mode, s.sc); w != "" {
+		text, _ := w.Const()
+		mode, err := strconv.ParseUint(text, 8, 12)
+		if err != nil {
+			s.ev.errorf(diag.BadChmod, n.Mode.Expr.Range(), fmt.Sprintf("%q is no mode of a new directory", text), "Write it in octal: \"0755\".")
+		}
+		m.Mode = int(mode)
+	}
+	if n.Chown != nil {
+		m.Chown, _ = s.ev.checkedWord(s.ev.item(n.Chown, s.sc), diag.EmptyValue, "owner", notEmpty)
+	}
+	if len(m.Paths) > 0 {
+		s.add(m)
+	}
+}
+
+func (s *stepper) remove(n *lang.Remove) {
+	if n.Path == nil {
+		return // reported
+	}
+	r := &ir.Remove{StepMeta: ir.StepMeta{Range: n.Range}, Paths: s.paths(n.Path)}
+	r.Optional, _ = s.ev.attrBool(n.Optional, s.sc)
+	if len(r.Paths) > 0 {
+		s.add(r)
+	}
+}
+
+func (s *stepper) symlink(n *lang.Symlink) {
+	if n.Path == nil || n.Target == nil {
+		return // reported
+	}
+	path, ok := s.ev.checkedWord(s.ev.item(n.Path, s.sc), diag.BadPath, "path", notRoot)
+	target, fine := s.ev.checkedWord(s.ev.item(n.Target, s.sc), diag.BadPath, "target", notEmpty)
+	if ok && fine {
+		s.add(&ir.Symlink{StepMeta: ir.StepMeta{Range: n.Range}, Path: path, Target: target})
 	}
 }

@@ -23,6 +23,9 @@ const (
 	KindMount   Kind = "mount"
 	KindGit     Kind = "git"
 	KindHTTP    Kind = "http"
+	KindMerge   Kind = "merge"
+	KindDiff    Kind = "diff"
+	KindOutput  Kind = "output"
 )
 
 // Value is a build value: something to build with, which no string can be. All
@@ -36,6 +39,8 @@ type Value struct {
 	Size   int64 // tmpfs: bytes
 	Mount  *MountOptions
 	Remote *Remote
+	Parts  []*Value // merge, diff
+	Output string
 }
 
 // Remote is what git() and http() make.
@@ -88,7 +93,11 @@ func (v *Value) identity() string {
 	case v.Mount != nil:
 		return fmt.Sprintf("mount %s %+v", v.Mount.Of.identity(), *v.Mount)
 	}
-	return fmt.Sprint(v.Kind, v.Size)
+	id := fmt.Sprint(v.Kind, v.Size, v.Output)
+	for _, p := range v.Parts {
+		id += " (" + p.identity() + ")"
+	}
+	return id
 }
 
 // Null is no build value.

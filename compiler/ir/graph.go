@@ -112,7 +112,11 @@ type ContextSource struct {
 }
 
 // StageSource reads a stage's files.
-type StageSource struct{ Stage *Stage }
+type StageSource struct {
+	Stage *Stage
+	// Output is the [Mount.Output] that is read in place of the stage's own files.
+	Output string
+}
 
 // ImageSource reads the files of an image that is no stage.
 type ImageSource struct {

@@ -99,7 +99,7 @@ func sourceText(src Source) string {
 	case ContextSource:
 		return "context(" + s.Context.Name + opt(" platform", s.Platform.text()) + ")"
 	case StageSource:
-		return "stage(" + s.Stage.name() + ")"
+		return "stage(" + s.Stage.name() + opt(" output", s.Output) + ")"
 	case ImageSource:
 		return "image(" + s.Ref + opt(" platform", s.Platform.text()) + ")"
 	case TextSource:
@@ -154,6 +154,20 @@ func stepText(step Step) string {
 		return text
 	case *Clear:
 		return "clear " + s.What
+	case *Merge:
+		text := "merge"
+		for _, src := range s.Of {
+			text += " " + sourceText(src)
+		}
+		return text
+	case *Diff:
+		return "diff " + sourceText(s.Lower) + " " + sourceText(s.Upper)
+	case *Mkdir:
+		return fmt.Sprintf("mkdir%s mode=%04o%s", wordList(s.Paths), s.Mode, optWord(" chown", s.Chown))
+	case *Remove:
+		return "remove" + wordList(s.Paths) + flag(" optional", s.Optional)
+	case *Symlink:
+		return "symlink " + word(s.Path) + " to " + word(s.Target)
 	case *Run:
 		return runText(s)
 	case *Copy:
@@ -182,6 +196,9 @@ func runText(s *Run) string {
 	}
 	for _, kv := range s.Env {
 		text += fmt.Sprintf(" env=%s=%q", kv.Key, kv.Value)
+	}
+	if s.ExitCodes != nil {
+		text += fmt.Sprintf(" exit-codes=%d", s.ExitCodes)
 	}
 	for _, h := range s.Hosts {
 		text += " host=" + h.Name + "=" + h.IP
@@ -222,7 +239,7 @@ func mountText(m *Mount) string {
 	case MountSSH:
 		text += " ssh(" + m.SSH.ID + flag(" required", m.SSH.Required) + ")"
 	}
-	return text + optWord(" source", m.Source) + flag(" writable", m.Writable) + flag(" read-only", m.ReadOnly) +
+	return text + optWord(" source", m.Source) + flag(" writable", m.Writable) + opt(" output", m.Output) + flag(" read-only", m.ReadOnly) +
 		optWord(" mode", m.Mode) + optWord(" uid", m.UID) + optWord(" gid", m.GID)
 }
 

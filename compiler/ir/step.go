@@ -149,10 +149,11 @@ type Run struct {
 	Devices  []Device
 	// Env is set for this step alone; a Dockerfile says it with an export prefix
 	// (lowered).
-	Env     []KV
-	Hosts   []Host // this step alone; unsupported in a Dockerfile
-	Ulimits []Ulimit
-	Limits  Limits
+	Env       []KV
+	ExitCodes []int  // that are no failure; nil is 0
+	Hosts     []Host // this step alone; unsupported in a Dockerfile
+	Ulimits   []Ulimit
+	Limits    Limits
 }
 
 // MountKind is what a mount shows.
@@ -181,10 +182,13 @@ type Mount struct {
 	Secret   *Secret
 	Env      string // secret: the environment variable that holds it
 	SSH      *SSH
-	Mode     Word // secret, ssh, cache: octal; "" for the default
-	UID      Word
-	GID      Word
-	Range    hcl.Range
+	// Output names what the step leaves in the mount, for a [StageSource]. Such a
+	// bind mount is writable and shows what earlier steps left under the name.
+	Output string
+	Mode   Word // secret, ssh, cache: octal; "" for the default
+	UID    Word
+	GID    Word
+	Range  hcl.Range
 }
 
 // Device is a CDI device: "vendor.com/class=name".
@@ -249,6 +253,49 @@ type Copy struct {
 	KeepGitDir *bool
 }
 
+// Merge lays file systems over the stage's own, as layers of their own: what one
+// of them deleted is deleted. A Dockerfile cannot say it.
+type Merge struct {
+	StepMeta
+	Of []Source
+}
+
+// Diff replaces the stage's files by what Upper has and Lower does not. A
+// Dockerfile cannot say it.
+type Diff struct {
+	StepMeta
+	Lower, Upper Source
+}
+
+// Mkdir makes directories and those above them. A Dockerfile's WORKDIR enters
+// them, too.
+type Mkdir struct {
+	StepMeta
+	Paths []Word
+	Mode  int
+	Chown Word
+}
+
+// Remove removes paths, directories with all in them. A Dockerfile needs a shell
+// for it.
+type Remove struct {
+	StepMeta
+	Paths    []Word // with wildcards
+	Optional bool   // one that is not there is no error
+}
+
+// Symlink makes a symbolic link, and the directories above it. A Dockerfile needs
+// a shell for it.
+type Symlink struct {
+	StepMeta
+	Path, Target Word
+}
+
+func (*Merge) step()       {}
+func (*Diff) step()        {}
+func (*Mkdir) step()       {}
+func (*Remove) step()      {}
+func (*Symlink) step()     {}
 func (*Arg) step()         {}
 func (*Env) step()         {}
 func (*Shell) step()       {}

@@ -179,6 +179,16 @@ func (v *verifier) step(step Step) {
 		for _, t := range s.Texts {
 			v.require(t.Name != "", "a text without a name")
 		}
+	case *Merge:
+		v.require(len(s.Of) > 0, "it merges nothing")
+	case *Diff:
+		v.require(s.Lower != nil && s.Upper != nil, "a difference of nothing")
+	case *Mkdir:
+		v.words(append(s.Paths, s.Chown)...)
+	case *Remove:
+		v.words(s.Paths...)
+	case *Symlink:
+		v.words(s.Path, s.Target)
 	case *Author, *Clear:
 	default:
 		v.fail("an unknown step")

@@ -58,8 +58,8 @@ func TestReach(t *testing.T) {
 	a := &Stage{Name: "a", Root: ScratchRoot{}}
 	b := &Stage{Name: "b", Root: StageRoot{a}}
 	c := &Stage{Name: "c", Root: ScratchRoot{}, Steps: []Step{
-		&Copy{From: StageSource{b}, Src: []Word{"/"}, Dest: "/"},
-		&Run{Command: run().Command, Mounts: []Mount{{Kind: MountCache, Cache: &Cache{ID: "x", From: StageSource{a}}, Target: "/x"}}},
+		&Copy{From: StageSource{Stage: b}, Src: []Word{"/"}, Dest: "/"},
+		&Run{Command: run().Command, Mounts: []Mount{{Kind: MountCache, Cache: &Cache{ID: "x", From: StageSource{Stage: a}}, Target: "/x"}}},
 	}}
 	var names []string
 	for _, s := range Reach(nil, c, b) {

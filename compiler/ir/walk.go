@@ -14,6 +14,13 @@ func Sources(step Step, visit func(Source)) {
 		for _, t := range s.Texts {
 			visit(TextSource{Text: t})
 		}
+	case *Merge:
+		for _, src := range s.Of {
+			see(src)
+		}
+	case *Diff:
+		see(s.Lower)
+		see(s.Upper)
 	case *Run:
 		for i := range s.Mounts {
 			m := &s.Mounts[i]

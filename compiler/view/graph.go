@@ -133,7 +133,7 @@ func (d *drawing) body(id string, st *ir.Stage) {
 	d.seen[fmt.Sprintf("%p", st)] = true
 	switch r := st.Root.(type) {
 	case ir.StageRoot:
-		d.source(id, ir.StageSource(r), "from")
+		d.source(id, ir.StageSource{Stage: r.Stage}, "from")
 	case ir.ContextRoot:
 		d.source(id, ir.ContextSource{Context: r.Context}, "from")
 	case ir.ImageRoot:

@@ -107,6 +107,8 @@ const (
 	BadMountTarget     Code = "HB3044"
 	BadAddress         Code = "HB3045" // git() or http() of what is no such address
 
+	UnknownOutput Code = "HB3046" // an artifact of an output that the stage does not have
+
 	// The command line.
 	BadFlag Code = "HB6001"
 

@@ -40,6 +40,9 @@ var steps = []blockDoc{
 	{"run", &lang.Run{}, "Runs a process (RUN)."},
 	{"copy", &lang.Copy{}, "Copies files into the stage (COPY, ADD)."},
 	{"write", &lang.Write{}, "Writes a text to a file (COPY with a heredoc)."},
+	{"mkdir", &lang.Mkdir{}, "Makes directories (no instruction)."},
+	{"remove", &lang.Remove{}, "Removes files and directories (no instruction)."},
+	{"symlink", &lang.Symlink{}, "Makes a symbolic link (no instruction)."},
 	{"set", &lang.Set{}, "Changes where the following steps start (ARG, ENV, SHELL, WORKDIR, USER, LABEL)."},
 }
 
