@@ -149,7 +149,7 @@ type Stage struct {
 	From     *Attr `hb:"from,required" type:"stage or image" doc:"Where the stage starts."`
 	Platform *Attr `hb:"platform" type:"string" doc:"The platform of the base image and of the steps; the target's by default."`
 	Args     *Attr `hb:"args" type:"map of strings" doc:"Build arguments: in the environment of the steps, not of the image."`
-	Env      *Attr `hb:"env" type:"map of strings" doc:"Environment of the steps and of the image."`
+	Env      *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment of the steps and of the image. In a list, the values of one map do not see each other."`
 	Shell    *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
 	Workdir  *Attr `hb:"workdir" type:"string" doc:"The working directory; made when it is missing."`
 	User     *Attr `hb:"user" type:"string" doc:"Who runs the steps and the image: user[:group]."`
@@ -263,7 +263,7 @@ type Symlink struct {
 type Set struct {
 	StepHead
 	Args    *Attr `hb:"args" type:"map of strings" doc:"Build arguments."`
-	Env     *Attr `hb:"env" type:"map of strings" doc:"Environment variables."`
+	Env     *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment variables. In a list, the values of one map do not see each other."`
 	Shell   *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
 	Workdir *Attr `hb:"workdir" type:"string" doc:"The working directory."`
 	User    *Attr `hb:"user" type:"string" doc:"Who runs the following steps."`

@@ -128,7 +128,7 @@ func parsesTo(line, text string) bool {
 	if node == nil {
 		return false
 	}
-	cmd, err := instructions.ParseCommand(node)
+	cmd, err := ParseCommand(node)
 	if err != nil {
 		return false
 	}

@@ -19,7 +19,7 @@ func Trigger(text string) (string, error) {
 		return "", errors.New("it must be a single instruction")
 	}
 	node := res.AST.Children[0]
-	cmd, err := instructions.ParseCommand(node)
+	cmd, err := ParseCommand(node)
 	if err != nil {
 		return "", rootCause(err)
 	}
@@ -31,7 +31,7 @@ func Trigger(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := instructions.ParseCommand(inner); err != nil {
+	if _, err := ParseCommand(inner); err != nil {
 		return "", rootCause(err)
 	}
 	return on.Expression, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 
+	"github.com/hbuild/hbuild/compiler/dockerfile"
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -265,7 +266,7 @@ func checkOnBuild(text string) error {
 	case "FROM", "ONBUILD", "MAINTAINER":
 		return fmt.Errorf("%s cannot be a trigger", cmd)
 	}
-	_, err = instructions.ParseCommand(res.AST.Children[0])
+	_, err = dockerfile.ParseCommand(res.AST.Children[0])
 	return err
 }
 
@@ -275,7 +276,7 @@ func triggerFroms(text string) (out []string) {
 	if err != nil || len(res.AST.Children) != 1 {
 		return nil
 	}
-	cmd, err := instructions.ParseCommand(res.AST.Children[0])
+	cmd, err := dockerfile.ParseCommand(res.AST.Children[0])
 	if err != nil {
 		return nil
 	}

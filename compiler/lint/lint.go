@@ -191,10 +191,10 @@ func (c *checker) stage(st *ir.Stage) {
 			shell = true
 		case *ir.Workdir:
 			w, constant := s.Path.Const()
-			if constant && !strings.HasPrefix(w, "/") && !absolute {
+			if constant && !absolutePath(w) && !absolute {
 				c.warn(RelativeWorkdir, at, fmt.Sprintf("%q is relative to what the base image says", w), "Which directory that is, the base image decides and may change; begin with an absolute one.")
 			}
-			absolute = absolute || !constant || strings.HasPrefix(w, "/")
+			absolute = absolute || !constant || absolutePath(w)
 		case *ir.Run:
 			c.run(s)
 		case *ir.Copy:
@@ -229,6 +229,15 @@ func inherited(st *ir.Stage) bool {
 			}
 		}
 	}
+}
+
+// drive matches how an absolute path of Windows begins.
+var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
+
+// absolutePath reports whether a directory does not depend on the one before it,
+// on Linux or on Windows: which of them a stage has, its base image decides.
+func absolutePath(w string) bool {
+	return strings.HasPrefix(w, "/") || strings.HasPrefix(w, `\`) || drive.MatchString(w)
 }
 
 func (c *checker) image(ref string, at hcl.Range) {

@@ -86,6 +86,23 @@ target "y" { image = stage.fine }
 	}
 }
 
+// TestWorkdirsOfWindows: a directory with a drive is absolute.
+func TestWorkdirsOfWindows(t *testing.T) {
+	const module = `stage "a" {
+  from    = image("mcr.example.com/nanoserver:1")
+  workdir = %q
+  set { workdir = "rel" }
+}
+target "default" { image = stage.a }
+`
+	for dir, want := range map[string]string{`C:\\app`: "", "c:/app": "", `\\app`: "", "C:app": "03 HB7011,04 HB7011"} {
+		got := strings.Join(warnings(t, map[string]string{"hbuild.hcl": fmt.Sprintf(module, dir)}, nil), ",")
+		if got != want {
+			t.Errorf("%s: got %q, want %q", dir, got, want)
+		}
+	}
+}
+
 func TestDirectives(t *testing.T) {
 	const module = `# hbuild: allow HB7010 signals do not matter here
 
