@@ -36,7 +36,7 @@ type Reader struct {
 // Steps are the steps of one instruction: one, but for an ARG with several names.
 // FROM is not an instruction of a stage.
 func (r *Reader) Steps(node *parser.Node) ([]ir.Step, error) {
-	cmd, err := ParseCommand(node)
+	cmd, err := ir.ParseCommand(node)
 	if err != nil {
 		return nil, rootCause(err)
 	}

@@ -128,7 +128,7 @@ func parsesTo(line, text string) bool {
 	if node == nil {
 		return false
 	}
-	cmd, err := ParseCommand(node)
+	cmd, err := ir.ParseCommand(node)
 	if err != nil {
 		return false
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/hbuild/hbuild/compiler/ir"
 )
 
 // Trigger checks an onbuild instruction and returns it as BuildKit stores it in
@@ -19,7 +21,7 @@ func Trigger(text string) (string, error) {
 		return "", errors.New("it must be a single instruction")
 	}
 	node := res.AST.Children[0]
-	cmd, err := ParseCommand(node)
+	cmd, err := ir.ParseCommand(node)
 	if err != nil {
 		return "", rootCause(err)
 	}
@@ -31,7 +33,7 @@ func Trigger(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := ParseCommand(inner); err != nil {
+	if _, err := ir.ParseCommand(inner); err != nil {
 		return "", rootCause(err)
 	}
 	return on.Expression, nil

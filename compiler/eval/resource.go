@@ -12,7 +12,6 @@ import (
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 
-	"github.com/hbuild/hbuild/compiler/dockerfile"
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -266,7 +265,7 @@ func checkOnBuild(text string) error {
 	case "FROM", "ONBUILD", "MAINTAINER":
 		return fmt.Errorf("%s cannot be a trigger", cmd)
 	}
-	_, err = dockerfile.ParseCommand(res.AST.Children[0])
+	_, err = ir.ParseCommand(res.AST.Children[0])
 	return err
 }
 
@@ -276,7 +275,7 @@ func triggerFroms(text string) (out []string) {
 	if err != nil || len(res.AST.Children) != 1 {
 		return nil
 	}
-	cmd, err := dockerfile.ParseCommand(res.AST.Children[0])
+	cmd, err := ir.ParseCommand(res.AST.Children[0])
 	if err != nil {
 		return nil
 	}
