@@ -43,6 +43,9 @@ type Program struct {
 // views and completion, even when it has errors; [Program.Check] and
 // [Program.Graph] return those.
 func Load(fsys fs.FS, dir string, opt Options) *Program {
+	if opt.Import == nil {
+		opt.Import = importDockerfile
+	}
 	p := &Program{fsys: fsys, opt: opt}
 	p.Module, p.diags = lang.Load(fsys, dir, opt.LoadOptions)
 	p.diags = append(p.diags, lang.Resolve(p.Module, eval.Builtins())...)

@@ -13,7 +13,9 @@ import (
 // Builtins says what names a resolver may take for granted.
 type Builtins struct {
 	Functions map[string]bool // all functions that are no block of the module
-	Later     map[string]bool // functions of the design that this version cannot take
+	// PerPlatform are functions whose value may depend on the target platform
+	// although no argument says so.
+	PerPlatform map[string]bool
 }
 
 // Resolve turns every name in the module's expressions into a pointer to what it
@@ -409,12 +411,10 @@ func (r *resolver) call(c *hclsyntax.FunctionCallExpr) {
 		r.use(f, c.NameRange)
 		return
 	}
-	if r.b.Functions[c.Name] {
-		return
+	if r.b.PerPlatform[c.Name] && !r.direct {
+		r.direct, r.at = true, c.NameRange
 	}
-	if r.b.Later[c.Name] {
-		r.errorAt(c.NameRange, diag.Error(diag.NotYet, c.NameRange, fmt.Sprintf("%s() is not supported yet", c.Name),
-			"The function is part of the language but this version cannot take it."))
+	if r.b.Functions[c.Name] {
 		return
 	}
 	names := r.m.Names(KindFunction)

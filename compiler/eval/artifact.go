@@ -29,7 +29,7 @@ func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	}
 	ev.attrStr(n.Description, sc)
 	it := ev.item(n.From, sc)
-	v := ev.build(it, kStage, KindImage, KindMerge, KindDiff)
+	v := ev.build(it, kStage, KindImage, KindMerge, KindDiff, KindDockerfile)
 	pt := ev.item(n.Path, sc)
 	if pt.null() {
 		pt.errorf(diag.NullValue, "path is null", "An artifact needs the path of a file or directory.")
@@ -95,6 +95,10 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 			return ir.ContextSource{Context: c, Platform: s.Platform}
 		}
 		return s
+	case KindDockerfile:
+		if st := ev.dockerfileStage(it, v, p); st != nil {
+			return ir.StageSource{Stage: st}
+		}
 	case KindMerge, KindDiff:
 		return ir.StageSource{Stage: ev.combined(it, v, p)}
 	case kContext:

@@ -14,7 +14,7 @@ import (
 )
 
 // parts are the kinds that merge() and diff() take.
-var parts = []Kind{kStage, KindImage, kContext, KindGit, KindHTTP, KindScratch, KindMerge, KindDiff}
+var parts = []Kind{kStage, KindImage, kContext, KindGit, KindHTTP, KindScratch, KindMerge, KindDiff, KindDockerfile}
 
 // mergeWith adds to the merge() of maps the one of file systems.
 func mergeWith(maps function.Function) function.Function {

@@ -44,6 +44,8 @@ type Options struct {
 	// name: a directory, or docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], the
 	// address of a git repository or of a file, - for standard input.
 	Contexts map[string]string
+	// Import reads the Dockerfiles of dockerfile(); nil refuses them.
+	Import ImportFunc
 	// Check lets a required variable without a value be unknown.
 	Check bool
 	// Provenance fills [ir.Target.Variables] and [ir.Target.Provenance].
@@ -103,6 +105,7 @@ type Evaluator struct {
 	// implicits are contexts that no block declares, by what they stand for.
 	implicits   map[string]*ir.Context
 	combines    map[string]*ir.Stage // of merge() and diff()
+	nested      map[string]*nested   // of dockerfile()
 	givenImages map[string]bool      // names of --context that replaced an image
 	git         cty.Value
 	provenance  *ir.Provenance // nil when it is not asked for
@@ -122,6 +125,7 @@ func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
 		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
 	}
 	ev.implicits, ev.givenImages, ev.combines = map[string]*ir.Context{}, map[string]bool{}, map[string]*ir.Stage{}
+	ev.nested = map[string]*nested{}
 	if ev.opt.BuildPlatform.OS == "" {
 		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	}

@@ -25,6 +25,7 @@ type Row struct {
 func Rows() []Row {
 	return []Row{
 		{"diff", `diff(lower, upper)`, "What upper has and lower does not: the layers that were added. No Dockerfile can say it.", diffFunc},
+		{"dockerfile", `dockerfile(path, { target, args, context }?)`, "A stage of a Dockerfile, the last one by default; dockerfile({ text = … }) has its text. args are its build arguments.", dockerfileFunc},
 		{"git", `git(url, { ref, commit, subdir, keep_git_dir, submodules, fetch_by_commit }?)`, "A checkout of a git repository, at an address as ADD takes it.", gitFunc},
 		{"http", `http(url, { checksum, filename }?)`, "A file at an http or https address; checksum is its digest.", httpFunc},
 		{"image", `image(ref, { platform }?)`, "An image of a registry.", imageFunc},
@@ -36,12 +37,9 @@ func Rows() []Row {
 	}
 }
 
-// Later are functions of the design that this version cannot take.
-var Later = map[string]bool{"dockerfile": true}
-
 // Builtins is what names a resolver may take for granted.
 func Builtins() lang.Builtins {
-	b := lang.Builtins{Functions: map[string]bool{}, Later: Later}
+	b := lang.Builtins{Functions: map[string]bool{}, PerPlatform: map[string]bool{"dockerfile": true}}
 	for name := range Functions(funcs.Env{}) {
 		b.Functions[name] = true
 	}

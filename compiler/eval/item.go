@@ -401,7 +401,7 @@ func (ev *Evaluator) build(it *item, kinds ...Kind) *Value {
 		return nil
 	}
 	long := ""
-	if len(kinds) > 5 {
+	if len(kinds) > 6 {
 		long, want = " It takes "+want+".", "a build value"
 	}
 	switch {
@@ -442,8 +442,8 @@ func articleKind(k Kind) string {
 }
 
 func kindList(kinds []Kind) string {
-	// A merge and a diff stand for stages, and few mean them.
-	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k Kind) bool { return k == KindMerge || k == KindDiff })
+	// A merge, a diff and a dockerfile stand for stages, and few mean them.
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k Kind) bool { return k == KindMerge || k == KindDiff || k == KindDockerfile })
 	var out []string
 	for _, k := range kinds {
 		if k != KindScratch && k != KindMount {

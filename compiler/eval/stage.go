@@ -96,18 +96,26 @@ func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 		return
 	}
 	it := ev.item(n.From, sc)
-	v := ev.build(it, kStage, KindImage, KindScratch, KindMerge, KindDiff)
+	v := ev.build(it, kStage, KindImage, KindScratch, KindMerge, KindDiff, KindDockerfile)
 	if v == nil {
 		return
 	}
 	switch v.Kind {
 	case KindScratch:
 		st.Platform = plat
-	case KindMerge, KindDiff:
+	case KindMerge, KindDiff, KindDockerfile:
 		if plat != nil {
 			ev.errorf(diag.PlatformOverStage, n.Platform.SrcRange, "platform on a stage that starts from other stages", "The stage has the platform of %s; set platform there.", v.Describe())
 		}
-		st.Root = ir.StageRoot{Stage: ev.combined(it, v, sc.platform)}
+		var base *ir.Stage
+		if v.Kind == KindDockerfile {
+			base = ev.dockerfileStage(it, v, sc.platform)
+		} else {
+			base = ev.combined(it, v, sc.platform)
+		}
+		if base != nil {
+			st.Root = ir.StageRoot{Stage: base}
+		}
 	case KindImage:
 		st.Root = ev.imageRoot(v.Image, it)
 		ev.noteBase(st, it)

@@ -154,7 +154,7 @@ func (s *stepper) mounts(a *lang.Attr, r *ir.Run) {
 // mount makes a mount of a value; its kind decides which.
 func (s *stepper) mount(it *item) *ir.Mount {
 	ev := s.ev
-	v := ev.build(it, kCache, kSecret, kStage, KindImage, kContext, kArtifact, KindText, kSSH, KindGit, KindHTTP, KindTmpfs, KindMount, KindScratch, KindMerge, KindDiff, KindOutput)
+	v := ev.build(it, kCache, kSecret, kStage, KindImage, kContext, kArtifact, KindText, kSSH, KindGit, KindHTTP, KindTmpfs, KindMount, KindScratch, KindMerge, KindDiff, KindDockerfile, KindOutput)
 	if v == nil {
 		return nil
 	}
@@ -429,7 +429,7 @@ func (s *stepper) copyFrom(n *lang.Copy) (copySource, bool) {
 		return copySource{src: ir.ContextSource{Context: c}}, c != nil
 	}
 	it := s.ev.item(n.From, s.sc)
-	v := s.ev.build(it, kContext, kStage, KindImage, kArtifact, KindGit, KindHTTP, KindMerge, KindDiff)
+	v := s.ev.build(it, kContext, kStage, KindImage, kArtifact, KindGit, KindHTTP, KindMerge, KindDiff, KindDockerfile)
 	if v == nil {
 		return copySource{}, false
 	}
@@ -563,7 +563,7 @@ func (s *stepper) filesEntry(c *ir.Copy, e entry, from copySource, n *lang.Copy)
 		e.item.fail(diag.ConflictingAttrs, "A build value in a copy that has from", fmt.Sprintf("%s is a source of its own, and so is from.", v.Describe()), diag.WithRelated(n.From.SrcRange, "from is set here"))
 		return false
 	}
-	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext, KindGit, KindHTTP, KindMerge, KindDiff); v == nil {
+	if v = s.ev.build(e.item, kArtifact, kStage, KindImage, kContext, KindGit, KindHTTP, KindMerge, KindDiff, KindDockerfile); v == nil {
 		return false
 	}
 	if v.Remote != nil && v.Remote.Filename == "" {

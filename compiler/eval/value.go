@@ -26,6 +26,8 @@ const (
 	KindMerge   Kind = "merge"
 	KindDiff    Kind = "diff"
 	KindOutput  Kind = "output"
+
+	KindDockerfile Kind = "dockerfile"
 )
 
 // Value is a build value: something to build with, which no string can be. All
@@ -41,6 +43,8 @@ type Value struct {
 	Remote *Remote
 	Parts  []*Value // merge, diff
 	Output string
+
+	Dockerfile *Dockerfile
 }
 
 // Remote is what git() and http() make.
@@ -90,6 +94,13 @@ func (v *Value) identity() string {
 		return fmt.Sprintf("text %+v", *v.Text)
 	case v.Remote != nil:
 		return fmt.Sprintf("%s %+v", v.Kind, *v.Remote)
+	case v.Dockerfile != nil:
+		d := *v.Dockerfile
+		from := ""
+		if d.Context != nil {
+			from = d.Context.identity()
+		}
+		return fmt.Sprintf("dockerfile %q %q %q %q %s", d.Path, d.Text, d.Target, d.Args, from)
 	case v.Mount != nil:
 		return fmt.Sprintf("mount %s %+v", v.Mount.Of.identity(), *v.Mount)
 	}
@@ -125,6 +136,8 @@ func (v *Value) Describe() string {
 		return fmt.Sprintf("image(%q)", v.Image.Ref)
 	case v.Remote != nil:
 		return fmt.Sprintf("%s(%q)", v.Kind, v.Remote.URL)
+	case v.Kind == KindDockerfile && v.Dockerfile.Path != "":
+		return fmt.Sprintf("dockerfile(%q)", v.Dockerfile.Path)
 	case v.Kind == KindMount:
 		return "mount(" + v.Mount.Of.Describe() + ")"
 	case v.Kind == KindScratch:

@@ -11,7 +11,6 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
-	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -47,7 +46,12 @@ func (im *importer) finish() *Result {
 	if im.diags.HasErrors() {
 		return nil
 	}
-	res := &Result{HCL: out, Vars: map[string]string{}}
+	res := &Result{HCL: out, Vars: map[string]string{}, Lines: map[int]hcl.Range{}, Default: "stage." + im.last().name}
+	for line, n := range p.origin {
+		if n != nil {
+			res.Lines[line] = im.where(n)
+		}
+	}
 	for k, v := range im.varOf {
 		res.Vars[k] = v.name
 	}
@@ -68,9 +72,13 @@ func (im *importer) verify(out, text []byte, origin map[int]*parser.Node) {
 	if im.opt.IgnoreFile != "" {
 		fsys[im.opt.IgnoreFile] = &fstest.MapFile{}
 	}
-	prog := compiler.Load(fsys, ".", compiler.Options{Options: eval.Options{BuildPlatform: im.opt.Platform, Check: true}})
+	mod, diags := lang.Load(fsys, ".", lang.LoadOptions{})
+	diags = append(diags, lang.Resolve(mod, eval.Builtins())...)
+	ev := eval.New(mod, fsys, eval.Options{BuildPlatform: im.opt.Platform, Check: true})
+	ev.All()
+	diags = diag.Sort(append(diags, ev.Diagnostics()...))
 	lines := strings.Split(string(text), "\n")
-	for _, d := range prog.Check() {
+	for _, d := range diags {
 		if d.Subject == nil || d.Severity != hcl.DiagError {
 			continue
 		}
@@ -205,13 +213,18 @@ func (im *importer) argComments() {
 	}
 }
 
+// last is the stage that the target default builds.
+func (im *importer) last() *stage {
+	if im.opt.Target != "" {
+		return im.stageNamed(im.opt.Target)
+	}
+	return im.stages[len(im.stages)-1]
+}
+
 // targets are `default` for the last stage, or the one that was asked for, and one
 // for each other stage that nothing uses.
 func (im *importer) targets() []*block {
-	last := im.stages[len(im.stages)-1]
-	if im.opt.Target != "" {
-		last = im.stageNamed(im.opt.Target)
-	}
+	last := im.last()
 	used := map[*stage]bool{last: true}
 	for _, st := range im.stages {
 		if st.wanted {

@@ -49,6 +49,11 @@ type Result struct {
 	// Stages are the addresses ("stage.build") of the Dockerfile's stages, in its
 	// order; "" for one that was left out.
 	Stages []string
+	// Default is the address of the stage that the target default builds.
+	Default string
+	// Lines are the instructions that the lines of HCL, from 1, came from, for
+	// those that came from one.
+	Lines map[int]hcl.Range
 	// Vars are the names of the variables by the arguments that they stand for.
 	Vars map[string]string
 }
