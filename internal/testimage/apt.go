@@ -9,12 +9,10 @@ import (
 	"strings"
 )
 
-// publicMirror serves Debian where this machine names no other.
-const publicMirror = "http://deb.debian.org/debian"
-
 var debianURI = regexp.MustCompile(`(?m)^(?:deb\s+(?:\[[^\]]*\]\s+)?|URIs:\s*)(https?://[^\s]+/debian)/?(?:\s|$)`)
 
-// debianMirror is the first Debian archive among this machine's apt sources, else [publicMirror].
+// debianMirror is the first Debian archive among this machine's apt sources; "" leaves the choice to
+// debootstrap.
 func debianMirror() string {
 	for _, f := range hostSources() {
 		b, err := os.ReadFile(f)
@@ -25,7 +23,7 @@ func debianMirror() string {
 			return string(m[1])
 		}
 	}
-	return publicMirror
+	return ""
 }
 
 func hostSources() []string {

@@ -386,8 +386,12 @@ func debootstrap(ctx context.Context, log, w io.Writer) error {
 	}()
 
 	out := &tail{}
-	fmt.Fprintf(log, "base images: debootstrap bookworm from %s (about a minute, once)\n", debianMirror())
-	cmd := asRoot(ctx, "debootstrap", "--variant=minbase", "bookworm", root, debianMirror())
+	fmt.Fprintln(log, "base images: debootstrap bookworm (about a minute, once)")
+	args := []string{"--variant=minbase", "bookworm", root}
+	if mirror := debianMirror(); mirror != "" {
+		args = append(args, mirror)
+	}
+	cmd := asRoot(ctx, "debootstrap", args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("debootstrap: %w\n%s", err, out)
