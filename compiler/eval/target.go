@@ -196,7 +196,7 @@ func (ev *Evaluator) addBuild(t *ir.Target, inst *Instance, p *ocispecs.Platform
 	b := &ir.Build{Platform: p}
 	t.Builds = append(t.Builds, b)
 	if it := r.get("image"); it != nil {
-		if v := ev.build(it, kStage, KindImage, KindScratch); v != nil {
+		if v := ev.build(it, kStage, KindImage, KindScratch, KindMerge, KindDiff, KindDockerfile); v != nil {
 			b.Image = ev.imageStage(it, v, t, p)
 		}
 	}
@@ -208,8 +208,13 @@ func (ev *Evaluator) addBuild(t *ir.Target, inst *Instance, p *ocispecs.Platform
 // imageStage is the stage that a target exports; an image as it is gets a stage
 // of its own that adds nothing.
 func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Platform) *ir.Stage {
-	if v.Kind == kStage {
+	switch v.Kind {
+	case kStage:
 		return ev.stage(v.Inst, p)
+	case KindDockerfile:
+		return ev.dockerfileStage(it, v, p)
+	case KindMerge, KindDiff:
+		return ev.combined(it, v, p)
 	}
 	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(t.Name), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
 	if v.Kind == KindImage {
