@@ -28,7 +28,6 @@ var update = flag.Bool("update", false, "rewrite the expected diagnostics of tes
 type caller struct {
 	opt   compiler.Options
 	addrs []string
-	check bool
 }
 
 // flagWord is a word of the flags; blanks in single quotes are part of it.
@@ -269,17 +268,6 @@ func text(p *compiler.Program, diags hcl.Diagnostics) string {
 }
 
 var codeDecl = regexp.MustCompile(`(?m)^\s+(\w+)\s+(?:diag\.)?Code = "(HB\d{4})"`)
-
-// codeFiles are the files that may declare codes.
-func codeFiles(t *testing.T) []string {
-	t.Helper()
-	out := []string{"../lang/diag/codes.go", "../llb/codes.go"}
-	more, err := filepath.Glob("*/*.go")
-	if err != nil || len(more) == 0 {
-		t.Fatal("no files: ", err)
-	}
-	return append(out, more...)
-}
 
 // declaredCodes reads the codes from the sources that declare them.
 func declaredCodes(t *testing.T) map[diag.Code]string {

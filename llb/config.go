@@ -215,7 +215,8 @@ func (w *lowering) cmd(s *ir.Cmd) {
 	}
 	w.s.image.Config.Cmd = args
 	w.cmdSet = true
-	w.s.image.Config.ArgsEscaped = true //nolint:staticcheck // Docker's images have it
+	//lint:ignore SA1019 Docker's images have it, and so has what BuildKit makes of a CMD
+	w.s.image.Config.ArgsEscaped = true
 	w.history(fmt.Sprintf("CMD %q", args), false)
 }
 

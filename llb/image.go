@@ -74,8 +74,7 @@ func (l *lowerer) askedPlatform(b *build, p *ir.Platform) (ocispecs.Platform, er
 func (l *lowerer) resolveImages(builds []*build) {
 	var todo []wanted
 	seen := map[stageKey]bool{}
-	var want func(b *build, ref string, p *ir.Platform, at hcl.Range)
-	want = func(b *build, ref string, p *ir.Platform, at hcl.Range) {
+	want := func(b *build, ref string, p *ir.Platform, at hcl.Range) {
 		key, platform, err := l.imageKey(b, ref, p)
 		if err != nil {
 			l.errorf(CodeImage, at, "Bad image", "%s: %v.", ref, err)

@@ -292,20 +292,6 @@ func (ev *Evaluator) attrStrings(a *lang.Attr, sc *scope) ([]string, bool) {
 	return ev.strings(ev.item(a, sc))
 }
 
-// words reads a list of strings that expand, or one such string.
-func (ev *Evaluator) words(it *item) (out []ir.Word, ok bool) {
-	items, ok := ev.list(it, "a list of strings")
-	if !ok {
-		return nil, false
-	}
-	for _, el := range items {
-		w, fine := ev.word(el)
-		ok = ok && fine
-		out = append(out, w)
-	}
-	return out, ok
-}
-
 // entry is a key and its value.
 type entry struct {
 	key      string

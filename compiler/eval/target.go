@@ -81,14 +81,6 @@ func writtenOut(e hclsyntax.Expression) bool {
 	return false
 }
 
-func (r *targetReader) strings(name string) []string {
-	if it := r.get(name); it != nil {
-		out, _ := r.ev.strings(it)
-		return out
-	}
-	return nil
-}
-
 func (r *targetReader) boolean(name string) bool {
 	if it := r.get(name); it != nil {
 		b, _ := r.ev.boolean(it, diag.WrongType)

@@ -29,7 +29,6 @@ type variable struct {
 	comment []string
 	desc    string
 	node    *parser.Node
-	order   int
 }
 
 // known is what is known of a variable of a stage's environment at a step: the

@@ -21,7 +21,6 @@ type settings struct {
 	shell, workdir, user *attr
 	later                map[string]bool // what workdir, user and labels read
 	passed               bool            // copies stand between these and what comes
-	comment              []string
 	node                 *parser.Node
 }
 

@@ -347,7 +347,6 @@ type resource struct {
 	id    string
 	attrs []entry
 	from  *parser.Node
-	uses  int
 	stage *stage
 }
 

@@ -149,9 +149,9 @@ type row struct {
 type rule int
 
 const (
-	// guarded functions keep their arguments' text out of errors when it is
+	// The zero rule is for functions that keep their arguments' text out of errors when it is
 	// sensitive.
-	guarded rule = iota
+	_ rule = iota
 	// textual functions also refuse build values.
 	textual
 	// bare functions are exposed as they are: they look at marks themselves,

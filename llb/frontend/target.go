@@ -6,9 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
@@ -131,5 +129,3 @@ func (b *builder) applyEpoch(ctx context.Context, m *module, g *ir.Graph) error 
 	}
 	return nil
 }
-
-func platformID(p ocispecs.Platform) string { return platforms.FormatAll(platforms.Normalize(p)) }
