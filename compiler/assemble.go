@@ -2,6 +2,8 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
@@ -42,10 +44,10 @@ func assemble(files map[string][]byte, targets []*ir.Target, main *ir.Context) *
 		}
 		return a.Name < b.Name
 	})
-	for _, id := range sortedKeys(secrets) {
+	for _, id := range slices.Sorted(maps.Keys(secrets)) {
 		g.Secrets = append(g.Secrets, secrets[id])
 	}
-	for _, id := range sortedKeys(agents) {
+	for _, id := range slices.Sorted(maps.Keys(agents)) {
 		g.SSH = append(g.SSH, agents[id])
 	}
 	return g
@@ -76,15 +78,6 @@ func offered(run *ir.Run, secrets map[string]*ir.Secret, agents map[string]*ir.S
 			agents[s.ID] = s
 		}
 	}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
 }
 
 // conflicts reports what two requested targets cannot both have: a tag, a file.

@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -97,7 +98,7 @@ func (r *resolver) objectRef(t hcl.Traversal, root string) {
 		}
 		return
 	}
-	if !contains(objects[root], name) {
+	if !slices.Contains(objects[root], name) {
 		r.unknownBuiltin(t, 1, root, objects[root])
 		return
 	}
@@ -105,7 +106,7 @@ func (r *resolver) objectRef(t hcl.Traversal, root string) {
 		if name == "target" && !r.direct {
 			r.direct, r.at = true, at
 		}
-		if sub, ok := attrName(t, 2); ok && !contains(platformAttrs, sub) {
+		if sub, ok := attrName(t, 2); ok && !slices.Contains(platformAttrs, sub) {
 			r.unknownBuiltin(t, 2, root+"."+name, platformAttrs)
 		}
 	}
@@ -116,15 +117,6 @@ func (r *resolver) unknownBuiltin(t hcl.Traversal, i int, of string, attrs []str
 	name, _ := attrName(t, i)
 	r.errorAt(at, diag.Error(diag.UnknownBuiltinAttr, at, fmt.Sprintf("%s has no attribute %q", of, name),
 		"It has "+diag.List(attrs, 20)+"."+diag.DidYouMean(name, attrs)))
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // declRef resolves kind.NAME and what follows it.
@@ -234,7 +226,7 @@ func (r *resolver) instanceRef(t hcl.Traversal, n Node) {
 		return
 	}
 	if key, ok := attrName(t, 2); ok {
-		if keys, known := staticKeys(n); known && !contains(keys, key) {
+		if keys, known := staticKeys(n); known && !slices.Contains(keys, key) {
 			r.errorAt(at, diag.Error(diag.UnknownKey, at, fmt.Sprintf("%s has no instance %q", d.Addr(), key),
 				"Its keys are "+diag.List(keys, 20)+"."+diag.DidYouMean(key, keys), diag.WithRelated(d.NameRange, "declared here")))
 			return

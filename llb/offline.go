@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -98,30 +99,21 @@ func (m *Images) ResolveImageConfig(_ context.Context, ref string, opt sourceres
 	key := platforms.FormatAll(platforms.Normalize(p))
 	have, ok := m.byRef[ref]
 	if !ok {
-		return "", "", nil, &MissingImageError{Ref: ref, Platform: key, Have: sortedKeys(m.byRef)}
+		return "", "", nil, &MissingImageError{Ref: ref, Platform: key, Have: slices.Sorted(maps.Keys(m.byRef))}
 	}
 	if e, ok := have[key]; ok {
 		return ref, e.Digest, e.Config, nil
 	}
-	for _, name := range sortedKeys(have) {
+	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if other, err := platforms.Parse(name); err == nil && matches(p, other) {
 			return ref, have[name].Digest, have[name].Config, nil
 		}
 	}
-	return "", "", nil, &MissingImageError{Ref: ref, Platform: key, Have: sortedKeys(have), OtherPlatform: true}
+	return "", "", nil, &MissingImageError{Ref: ref, Platform: key, Have: slices.Sorted(maps.Keys(have)), OtherPlatform: true}
 }
 
 // matches reports whether a machine of platform want runs an image for have.
 func matches(want, have ocispecs.Platform) bool { return platforms.Only(want).Match(have) }
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
-}
 
 // imageError makes a diagnostic of what the resolver said.
 func (l *lowerer) imageError(w wanted, err error) {

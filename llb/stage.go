@@ -2,7 +2,9 @@ package llb
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -51,7 +53,7 @@ type environ map[string]string
 func (e environ) Get(k string) (string, bool) { v, ok := e[k]; return v, ok }
 
 // Keys implements shell.EnvGetter.
-func (e environ) Keys() []string { return sortedKeys(e) }
+func (e environ) Keys() []string { return slices.Sorted(maps.Keys(e)) }
 
 // read notes that a context's paths are read.
 func (s *stage) read(c *ir.Context, paths []string) {
@@ -77,7 +79,7 @@ func (s *stage) use(other *stage) {
 		s.stray(p)
 	}
 	for c, paths := range other.reads {
-		s.read(c, sortedKeys(paths))
+		s.read(c, slices.Sorted(maps.Keys(paths)))
 	}
 }
 

@@ -2,7 +2,9 @@ package eval
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -192,7 +194,7 @@ func (ev *Evaluator) Stages() []*ir.Stage {
 			continue
 		}
 		for _, i := range ev.instances(n).list {
-			for _, key := range sortedKeys(i.stages) {
+			for _, key := range slices.Sorted(maps.Keys(i.stages)) {
 				out = append(out, i.stages[key])
 			}
 		}

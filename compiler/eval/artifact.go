@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -61,13 +62,13 @@ func (ev *Evaluator) ofOutput(a *artifact, name string, it *item) *artifact {
 	for _, step := range st.Stage.Steps {
 		if run, ok := step.(*ir.Run); ok {
 			for _, m := range run.Mounts {
-				if m.Output != "" && !hasString(names, m.Output) {
+				if m.Output != "" && !slices.Contains(names, m.Output) {
 					names = append(names, m.Output)
 				}
 			}
 		}
 	}
-	if !hasString(names, name) {
+	if !slices.Contains(names, name) {
 		has := "It has none: mount one with mounts = { \"/out\" = output(\"" + name + "\") }."
 		if len(names) > 0 {
 			has = "It has " + diag.List(names, 20) + "." + diag.DidYouMean(name, names)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,10 +42,10 @@ func parsePlatform(s string) (ocispecs.Platform, error) {
 	if !strings.Contains(s, "/") {
 		return p, fmt.Errorf("write the operating system and the architecture: %s", platforms.FormatAll(p))
 	}
-	if !hasString(knownOSes, p.OS) {
+	if !slices.Contains(knownOSes, p.OS) {
 		return p, fmt.Errorf("no operating system is called %q.%s", p.OS, diag.DidYouMean(p.OS, knownOSes))
 	}
-	if !hasString(knownArchs, p.Architecture) {
+	if !slices.Contains(knownArchs, p.Architecture) {
 		return p, fmt.Errorf("no architecture is called %q.%s", p.Architecture, diag.DidYouMean(p.Architecture, knownArchs))
 	}
 	return platforms.Normalize(p), nil
@@ -161,7 +162,7 @@ func (ev *Evaluator) enum(it *item, code diag.Code, what string, words []string)
 	if !ok {
 		return ""
 	}
-	if !hasString(words, s) {
+	if !slices.Contains(words, s) {
 		it.errorf(code, fmt.Sprintf("%q is no %s", s, what), "It is one of %s.%s", diag.List(words, 10), diag.DidYouMean(s, words))
 		return ""
 	}

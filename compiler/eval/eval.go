@@ -12,7 +12,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -183,7 +183,7 @@ func (ev *Evaluator) add(d *hcl.Diagnostic) {
 	if text == first.Summary {
 		text = strings.TrimSuffix(d.Detail, ".")
 	}
-	if d.Summary+d.Detail != first.Summary+first.Detail && !hasString(ev.repeats[first], text) {
+	if d.Summary+d.Detail != first.Summary+first.Detail && !slices.Contains(ev.repeats[first], text) {
 		ev.repeats[first] = append(ev.repeats[first], text)
 	}
 }
@@ -276,16 +276,6 @@ func (ev *Evaluator) rootPath() string {
 		return "."
 	}
 	return strings.Repeat("../", strings.Count(ev.mod.Dir, "/")) + ".."
-}
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
 }
 
 // meta makes what all steps have from the place that asked for them.

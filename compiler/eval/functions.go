@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/distribution/reference"
@@ -78,7 +79,7 @@ func readOptions(args []cty.Value, i int, fn string, known ...string) (options, 
 	out := options{}
 	for e := v.ElementIterator(); e.Next(); {
 		k, val := e.Element()
-		if !hasString(known, k.AsString()) {
+		if !slices.Contains(known, k.AsString()) {
 			return nil, &codedError{code: diag.UnknownOption, summary: fmt.Sprintf("%s() has no option %q", fn, k.AsString()), detail: "It takes " + diag.List(known, 20) + "." + diag.DidYouMean(k.AsString(), known)}
 		}
 		if !val.IsNull() {
@@ -247,7 +248,7 @@ var mountFunc = buildFunc([]function.Parameter{{Name: "value", Type: Type}}, fun
 			return nil, err
 		}
 	}
-	if m.Sharing != "" && !hasString(sharings, m.Sharing) {
+	if m.Sharing != "" && !slices.Contains(sharings, m.Sharing) {
 		return nil, &codedError{code: diag.BadSharing, summary: fmt.Sprintf("%q is no sharing mode", m.Sharing), detail: "It is one of " + diag.List(sharings, 3) + "." + diag.DidYouMean(m.Sharing, sharings)}
 	}
 	return &Value{Kind: KindMount, Mount: m}, nil

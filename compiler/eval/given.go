@@ -2,8 +2,10 @@ package eval
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -92,7 +94,7 @@ func (ev *Evaluator) implicitName(name string) bool {
 // UnusedContexts are the names that the caller gives something for, and that
 // nothing that was evaluated so far has.
 func (ev *Evaluator) UnusedContexts() (out []string) {
-	for _, name := range sortedKeys(ev.opt.Contexts) {
+	for _, name := range slices.Sorted(maps.Keys(ev.opt.Contexts)) {
 		stage := false
 		for _, n := range ev.mod.Decls {
 			if n.Base().Kind == lang.KindStage {

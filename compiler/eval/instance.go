@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -336,7 +337,7 @@ func (ev *Evaluator) excludes(t *lang.Target, axes []axis) ([]map[string]cty.Val
 		}
 		m := map[string]cty.Value{}
 		for _, e := range entries {
-			if !hasString(names, e.key) {
+			if !slices.Contains(names, e.key) {
 				ev.errorf(diag.BadMatrix, e.keyRange, fmt.Sprintf("The matrix has no axis %q", e.key), "Its axes are %s.%s", diag.List(names, 20), diag.DidYouMean(e.key, names))
 				return nil, false
 			}
@@ -354,15 +355,6 @@ func matchesAny(c map[string]cty.Value, patterns []map[string]cty.Value) bool {
 			all = all && keyText(c[k]) == keyText(v)
 		}
 		if all {
-			return true
-		}
-	}
-	return false
-}
-
-func hasString(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
 			return true
 		}
 	}

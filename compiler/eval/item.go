@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -355,7 +356,7 @@ func (ev *Evaluator) options(it *item, what string, known map[string]func(*item)
 		read := known[e.key]
 		if read == nil {
 			ev.errorf(diag.UnknownOption, e.keyRange, fmt.Sprintf("Unknown key %q in %s", e.key, what),
-				"It takes %s.%s", diag.List(sortedKeys(known), 20), diag.DidYouMean(e.key, sortedKeys(known)))
+				"It takes %s.%s", diag.List(slices.Sorted(maps.Keys(known)), 20), diag.DidYouMean(e.key, slices.Sorted(maps.Keys(known))))
 			ok = false
 			continue
 		}

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (ev *Evaluator) ulimitsOf(it *item) (out []ir.Ulimit) {
 		if e.item.null() || e.item.unknown() {
 			continue
 		}
-		if !hasString(ulimitNames, e.key) {
+		if !slices.Contains(ulimitNames, e.key) {
 			ev.errorf(diag.BadUlimit, e.keyRange, fmt.Sprintf("No limit is called %q", e.key), "It is one of %s.%s", diag.List(ulimitNames, 20), diag.DidYouMean(e.key, ulimitNames))
 			continue
 		}

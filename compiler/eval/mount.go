@@ -2,6 +2,8 @@ package eval
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -100,8 +102,8 @@ func (s *stepper) mountKind(it *item, v *Value, m *ir.Mount) []string {
 func (s *stepper) mountOptions(it *item, m *ir.Mount, o MountOptions, v *Value, takes []string) *ir.Mount {
 	ev := s.ev
 	given := map[string]bool{"source": o.Source != "", "writable": o.Writable != nil, "mode": o.Mode != "", "uid": o.UID != "", "gid": o.GID != "", "sharing": o.Sharing != "", "size": o.Size != 0, "required": o.Required != nil}
-	for _, name := range sortedKeys(given) {
-		if given[name] && !hasString(takes, name) {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if given[name] && !slices.Contains(takes, name) {
 			it.errorf(diag.UnknownOption, fmt.Sprintf("%s has no mount option %q", v.Describe(), name), "A mount of %s takes %s.", articleKind(v.Kind), diag.List(takes, 10))
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -43,7 +44,7 @@ func (ev *Evaluator) readTarget(n *lang.Target, sc *scope) *targetReader {
 		}
 	}
 	for _, e := range entries {
-		if !hasString(names, e.key) {
+		if !slices.Contains(names, e.key) {
 			ev.errorf(diag.UnknownOption, e.keyRange, fmt.Sprintf("Unknown key %q in defaults", e.key), "It takes a target's attributes.%s", diag.DidYouMean(e.key, names))
 			continue
 		}
@@ -288,7 +289,7 @@ func (ev *Evaluator) tags(t *ir.Target, r *targetReader) {
 	}
 	items, _ := ev.list(it, "a list of tags")
 	for _, el := range items {
-		if s, ok := ev.checked(el, diag.BadTag, "tag", checkTag); ok && !hasString(t.Tags, s) {
+		if s, ok := ev.checked(el, diag.BadTag, "tag", checkTag); ok && !slices.Contains(t.Tags, s) {
 			t.Tags = append(t.Tags, s)
 		}
 	}
@@ -345,7 +346,7 @@ func (ev *Evaluator) buildOptions(r *targetReader) ir.BuildOptions {
 	if it := r.get("build_args"); it != nil {
 		entries, _ := ev.entries(it, "a map of strings")
 		for _, e := range entries {
-			if !hasString(buildArgNames, e.key) {
+			if !slices.Contains(buildArgNames, e.key) {
 				ev.errorf(diag.UnknownOption, e.keyRange, fmt.Sprintf("%q is no argument that BuildKit knows", e.key),
 					"build_args has BuildKit's predefined arguments only; for one of your own use a variable and a stage's args.%s", diag.DidYouMean(e.key, buildArgNames))
 				continue

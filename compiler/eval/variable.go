@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -311,7 +312,7 @@ func (ev *Evaluator) typeOf(n *lang.Variable) *typeSpec {
 // build values are HCL's own.
 func (ev *Evaluator) typeExpr(e hcl.Expression, t *typeSpec) (cty.Type, *typeexpr.Defaults) {
 	kw := hcl.ExprAsKeyword(e)
-	if hasString(buildKinds, kw) {
+	if slices.Contains(buildKinds, kw) {
 		t.kind = kw
 		return Type, nil
 	}

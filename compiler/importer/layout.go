@@ -2,7 +2,6 @@ package importer
 
 import (
 	"fmt"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -772,15 +771,6 @@ func short(d string) string {
 		d = strings.TrimSuffix(d, "0m")
 	}
 	return d
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
 }
 
 // cannot reports a word that hbuild cannot say, or that BuildKit cannot read.

@@ -1,6 +1,8 @@
 package importer
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -71,7 +73,7 @@ func lintFrom(stages []instructions.Stage, meta []instructions.ArgCommand, esc b
 			if err != nil {
 				continue
 			}
-			for _, name := range sortedKeys(res.Unmatched) {
+			for _, name := range slices.Sorted(maps.Keys(res.Unmatched)) {
 				if !declared[name] {
 					lint.Run(&linter.RuleUndefinedArgInFrom, st.Location, linter.RuleUndefinedArgInFrom.Format(name, ""))
 				}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -163,7 +164,7 @@ func (b *builder) ignoreFile(ctx context.Context) ([]byte, error) {
 // those too where the module declares a variable of the name.
 func (b *builder) vars(sources []lang.Source) []eval.VarSource {
 	var out []eval.VarSource
-	for _, name := range sortedKeys(b.call.args) {
+	for _, name := range slices.Sorted(maps.Keys(b.call.args)) {
 		if predefined(name) && !declares(sources, name) {
 			continue
 		}
@@ -232,13 +233,4 @@ func (c *call) git() *eval.Git {
 		return nil
 	}
 	return &eval.Git{Commit: commit, Short: commit[:min(7, len(commit))], Dirty: dirty}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
