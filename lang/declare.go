@@ -14,12 +14,12 @@ import (
 var validName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // blockTypes are the blocks of a file.
-var blockTypes = []string{"artifact", "cache", "context", "function", "group", "locals", "secret", "ssh", "stage", "target", "variable"}
+var blockTypes = []string{"artifact", "cache", "context", "function", "group", "locals", "secret", "ssh", "stage", "target", "test", "variable"}
 
 // laterBlocks are in the design and not in this version; reservedBlocks are kept
 // for what may come.
 var (
-	laterBlocks    = map[string]bool{"workspace": true, "module": true, "output": true, "test": true}
+	laterBlocks    = map[string]bool{"workspace": true, "module": true, "output": true}
 	reservedBlocks = map[string]bool{"service": true, "action": true, "policy": true, "check": true, "import": true, "moved": true, "plugin": true}
 )
 
@@ -46,6 +46,8 @@ func newDecl(blockType string) Node {
 		return &Target{}
 	case "group":
 		return &Group{}
+	case "test":
+		return &Test{}
 	}
 	return nil
 }
@@ -180,8 +182,8 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 func namespaces(kind Kind, name string) []declKey {
 	own := declKey{kind, name}
 	switch kind {
-	case KindTarget, KindGroup:
-		return []declKey{own, {"target|group", name}}
+	case KindTarget, KindGroup, KindTest:
+		return []declKey{own, {"target|group|test", name}}
 	case KindStage, KindContext:
 		return []declKey{own, {"stage|context", strings.ToLower(name)}}
 	}

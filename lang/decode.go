@@ -162,11 +162,11 @@ func decodeBody(body *hclsyntax.Body, at hcl.Range, node any) (diags hcl.Diagnos
 		case s.blocks[b.Type] != nil:
 			diags = append(diags, decodeNested(b, v.Elem().FieldByIndex(s.blocks[b.Type]))...)
 		case s.Steps:
-			step, ds := decodeStep(b)
+			step, ds := decodeStep(b, s.noun())
 			diags = append(diags, ds...)
 			if step != nil {
-				st := node.(*Stage)
-				st.Steps = append(st.Steps, step)
+				steps := stepsOf(node)
+				*steps = append(*steps, step)
 			}
 		case s.attrs[b.Type] != nil:
 			diags = append(diags, diag.Error(diag.UnknownBlock, header(b),
@@ -255,13 +255,22 @@ func newStep(kind string) Step {
 	return nil
 }
 
-func decodeStep(b *hclsyntax.Block) (Step, hcl.Diagnostics) {
+// stepsOf returns where the steps of a stage or a test are kept.
+func stepsOf(node any) *[]Step {
+	if t, ok := node.(*Test); ok {
+		return &t.Steps
+	}
+	return &node.(*Stage).Steps
+}
+
+// decodeStep reads a step of a stage or a test, which parent names.
+func decodeStep(b *hclsyntax.Block, parent string) (Step, hcl.Diagnostics) {
 	if b.Type == "dynamic" {
-		return decodeDynamic(b)
+		return decodeDynamic(b, parent)
 	}
 	step := newStep(b.Type)
 	if step == nil {
-		return nil, hcl.Diagnostics{unknownBlock(b, "stage", append([]string{"precondition"}, stepTypes...))}
+		return nil, hcl.Diagnostics{unknownBlock(b, parent, append([]string{"precondition"}, stepTypes...))}
 	}
 	diags := checkLabels(b, 0)
 	h := step.Head()
@@ -269,11 +278,11 @@ func decodeStep(b *hclsyntax.Block) (Step, hcl.Diagnostics) {
 	return step, append(diags, decodeBody(b.Body, header(b), step)...)
 }
 
-func decodeDynamic(b *hclsyntax.Block) (Step, hcl.Diagnostics) {
+func decodeDynamic(b *hclsyntax.Block, parent string) (Step, hcl.Diagnostics) {
 	d := &Dynamic{StepHead: StepHead{Type: "dynamic", Range: header(b), Body: b.Body}}
 	if len(b.Labels) != 1 || newStep(b.Labels[0]) == nil {
 		return nil, hcl.Diagnostics{diag.Error(diag.WrongLabels, header(b), "A dynamic block names a step",
-			`Write dynamic "run" { for_each = … content { … } }; a stage's steps are run, copy, write, set, mkdir, remove and symlink.`)}
+			`Write dynamic "run" { for_each = … content { … } }; the steps are run, copy, write, set, mkdir, remove and symlink.`)}
 	}
 	d.Of = b.Labels[0]
 	d.Iterator = d.Of
@@ -305,7 +314,7 @@ func decodeDynamic(b *hclsyntax.Block) (Step, hcl.Diagnostics) {
 		default:
 			content := *c
 			content.Type = d.Of
-			step, ds := decodeStep(&content)
+			step, ds := decodeStep(&content, parent)
 			diags = append(diags, ds...)
 			d.Content = step
 		}

@@ -35,9 +35,10 @@ const (
 	KindSSH      Kind = "ssh"
 	KindTarget   Kind = "target"
 	KindGroup    Kind = "group"
+	KindTest     Kind = "test"
 )
 
-var allKinds = []Kind{KindVariable, KindLocal, KindFunction, KindContext, KindStage, KindArtifact, KindCache, KindSecret, KindSSH, KindTarget, KindGroup}
+var allKinds = []Kind{KindVariable, KindLocal, KindFunction, KindContext, KindStage, KindArtifact, KindCache, KindSecret, KindSSH, KindTarget, KindGroup, KindTest}
 
 // Decl is what all declarations have.
 type Decl struct {
@@ -329,7 +330,7 @@ type Target struct {
 	Labels          *Attr `hb:"labels" type:"map of strings" doc:"Labels added to the image."`
 	Annotations     *Attr `hb:"annotations" type:"map of strings" doc:"Annotations of the manifest."`
 	Push            *Attr `hb:"push" type:"bool" doc:"Whether the image is pushed; --push and --no-push win."`
-	Requires        *Attr `hb:"requires" type:"list of targets" doc:"What must be done first."`
+	Requires        *Attr `hb:"requires" type:"list of targets and tests" doc:"What must be done, and which tests must pass, before the target has effects."`
 	CacheFrom       *Attr `hb:"cache_from" type:"list of strings" doc:"Where build cache is imported from: type=registry,ref=…"`
 	CacheTo         *Attr `hb:"cache_to" type:"list of strings" doc:"Where build cache is exported to."`
 	Attest          *Attr `hb:"attest" type:"list of strings" doc:"Attestations: type=provenance,mode=max"`
@@ -351,10 +352,61 @@ type Target struct {
 	Preconditions []*Precondition `hb:"precondition,block"`
 }
 
+// Test is a stage that is run for its success alone: no image is made of it and
+// nothing can start from it.
+type Test struct {
+	Decl
+	Matrix        *Attr `hb:"matrix" type:"object of lists" doc:"One instance per combination; matrix.NAME is the value."`
+	MatrixExclude *Attr `hb:"matrix_exclude" type:"list of objects" doc:"Combinations that are left out."`
+	MatrixKey     *Attr `hb:"matrix_key" type:"string" doc:"The key of an instance; the values joined by - by default."`
+
+	From     *Attr `hb:"from,required" type:"stage or image" doc:"What is tested: the file system that the first step sees."`
+	Platform *Attr `hb:"platform" type:"string" doc:"The platform of the base image and of the steps; the engine's own by default."`
+	Args     *Attr `hb:"args" type:"map of strings" doc:"Build arguments: in the environment of the steps."`
+	Env      *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment of the steps. In a list, the values of one map do not see each other."`
+	Shell    *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
+	Workdir  *Attr `hb:"workdir" type:"string" doc:"The working directory; made when it is missing."`
+	User     *Attr `hb:"user" type:"string" doc:"Who runs the steps: user[:group]."`
+
+	NoCache     *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps of the test, cached or not; those of the stage that it starts from may be cached."`
+	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
+
+	Preconditions []*Precondition `hb:"precondition,block"`
+	Steps         []Step          `hb:",steps"`
+}
+
+// Stage is the test as the stage that it runs as. It shares the declaration.
+func (t *Test) Stage() *Stage {
+	return &Stage{Decl: t.Decl, From: t.From, Platform: t.Platform, Args: t.Args, Env: t.Env, Shell: t.Shell, Workdir: t.Workdir, User: t.User,
+		Description: t.Description, Preconditions: t.Preconditions, Steps: t.Steps}
+}
+
+// Matrix is what makes the instances of a target or of a test.
+type Matrix struct {
+	Axes    *Attr
+	Exclude *Attr // nil for none
+	Key     *Attr // nil for the values joined by -
+}
+
+// MatrixOf returns a declaration's matrix, nil when it has none.
+func MatrixOf(n Node) *Matrix {
+	switch n := n.(type) {
+	case *Target:
+		if n.Matrix != nil {
+			return &Matrix{n.Matrix, n.MatrixExclude, n.MatrixKey}
+		}
+	case *Test:
+		if n.Matrix != nil {
+			return &Matrix{n.Matrix, n.MatrixExclude, n.MatrixKey}
+		}
+	}
+	return nil
+}
+
 // Group is a list of targets under one name.
 type Group struct {
 	Decl
-	Targets     *Attr `hb:"targets,required" type:"targets and groups" doc:"What it stands for; lists and maps flatten."`
+	Targets     *Attr `hb:"targets,required" type:"targets, groups and tests" doc:"What it stands for; lists and maps flatten."`
 	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
 }
 

@@ -15,7 +15,7 @@ import (
 // roots maps the first name of a reference to the kind that it names.
 var roots = map[string]Kind{
 	"var": KindVariable, "local": KindLocal, "stage": KindStage, "artifact": KindArtifact, "context": KindContext,
-	"cache": KindCache, "secret": KindSecret, "ssh": KindSSH, "target": KindTarget, "group": KindGroup,
+	"cache": KindCache, "secret": KindSecret, "ssh": KindSSH, "target": KindTarget, "group": KindGroup, "test": KindTest,
 }
 
 // objects are the built-in objects and their attributes.
@@ -31,7 +31,7 @@ var platformAttrs = []string{"arch", "id", "os", "variant"}
 var unknownCodes = map[Kind]diag.Code{
 	KindVariable: diag.UnknownVariable, KindLocal: diag.UnknownLocal, KindStage: diag.UnknownStage, KindArtifact: diag.UnknownArtifact,
 	KindContext: diag.UnknownContext, KindCache: diag.UnknownCache, KindSecret: diag.UnknownSecret, KindSSH: diag.UnknownSSH,
-	KindTarget: diag.UnknownTarget, KindGroup: diag.UnknownGroup,
+	KindTarget: diag.UnknownTarget, KindGroup: diag.UnknownGroup, KindTest: diag.UnknownTest,
 }
 
 // traversal resolves one reference.
@@ -54,7 +54,7 @@ func (r *resolver) traversal(t hcl.Traversal, inTemplate bool) {
 func (r *resolver) matrixRef(t hcl.Traversal) {
 	at := t.SourceRange()
 	if r.scope.matrix == nil {
-		r.errorAt(at, diag.Error(diag.ScopeReference, at, "No matrix here", "matrix.NAME has a value in a target that has a matrix attribute, and nowhere else."))
+		r.errorAt(at, diag.Error(diag.ScopeReference, at, "No matrix here", "matrix.NAME has a value in a target or a test that has a matrix attribute, and nowhere else."))
 		return
 	}
 	name, ok := attrName(t, 1)
@@ -186,7 +186,7 @@ func example(kind Kind, name string) string {
 
 // elsewhere finds a declaration of another kind with the name, in the files.
 func (r *resolver) elsewhere(name string, not Kind) Node {
-	for _, k := range []Kind{KindStage, KindArtifact, KindContext, KindVariable, KindLocal, KindTarget, KindGroup, KindCache, KindSecret, KindSSH} {
+	for _, k := range []Kind{KindStage, KindArtifact, KindContext, KindVariable, KindLocal, KindTarget, KindGroup, KindTest, KindCache, KindSecret, KindSSH} {
 		if n := r.m.Lookup(k, name); n != nil && k != not && n.Base().NameRange.Filename != "" {
 			return n
 		}
@@ -196,10 +196,7 @@ func (r *resolver) elsewhere(name string, not Kind) Node {
 
 // Repeated reports whether a declaration has instances with keys.
 func Repeated(n Node) bool {
-	if t, ok := n.(*Target); ok && t.Matrix != nil {
-		return true
-	}
-	return n.Base().ForEach != nil
+	return n.Base().ForEach != nil || MatrixOf(n) != nil
 }
 
 // instanceRef checks what follows stage.NAME: a key when the block has for_each,

@@ -62,7 +62,7 @@ type resolver struct {
 // scope is what else than declarations an expression may name.
 type scope struct {
 	each   bool
-	matrix []string        // the names of the target's axes; nil for none
+	matrix []string        // the names of the axes of the target or test; nil for none
 	names  map[string]bool // parameters and iterators
 	fn     bool            // the result of a function: build blocks are out of sight
 }
@@ -94,6 +94,9 @@ func (r *resolver) decl(n Node) {
 	d := n.Base()
 	r.node, r.seen, r.direct, r.uses = n, map[Node]bool{}, false, nil
 	r.scope = scope{each: d.ForEach != nil}
+	if matrix := MatrixOf(n); matrix != nil {
+		r.scope.matrix = axisNames(matrix.Axes)
+	}
 	switch n := n.(type) {
 	case *Local:
 		r.expr(n.Value.Expr)
@@ -104,8 +107,9 @@ func (r *resolver) decl(n Node) {
 	default:
 		r.attrs(n)
 	}
-	if s, ok := n.(*Stage); ok {
-		for _, st := range s.Steps {
+	switch n.(type) {
+	case *Stage, *Test:
+		for _, st := range *stepsOf(n) {
 			r.step(st, r.scope)
 		}
 	}
@@ -115,9 +119,15 @@ func (r *resolver) decl(n Node) {
 // attrs resolves a block's attributes and its nested conditions.
 func (r *resolver) attrs(n Node) {
 	d := n.Base()
+	var axes *Attr
+	if m := MatrixOf(n); m != nil {
+		axes = m.Axes
+	}
 	EachAttr(n, func(f *Field, a *Attr) {
 		switch {
-		case a == d.ForEach || a == d.Enabled && d.ForEach == nil:
+		case a == d.ForEach || a == axes:
+			r.decide(a, scope{})
+		case a == d.Enabled && d.ForEach == nil:
 			r.decide(a, scope{each: false, matrix: r.scope.matrix})
 		case a == d.Enabled:
 			r.decide(a, r.scope)
@@ -137,7 +147,7 @@ func (r *resolver) attrs(n Node) {
 		for _, p := range n.Preconditions {
 			r.condition(p.Condition, p.ErrorMessage)
 		}
-	case *Target:
+	case *Test:
 		for _, p := range n.Preconditions {
 			r.condition(p.Condition, p.ErrorMessage)
 		}
@@ -168,9 +178,6 @@ var evaluatedOnce = map[Kind]bool{KindVariable: true, KindContext: true, KindSec
 var perPlatform = map[string]bool{"image": true, "files": true, "defaults": true}
 
 func (r *resolver) target(t *Target) {
-	if t.Matrix != nil {
-		r.scope.matrix = axisNames(t.Matrix)
-	}
 	full := r.scope
 	EachAttr(t, func(f *Field, a *Attr) {
 		switch {

@@ -59,6 +59,7 @@ const (
 	UnknownAddress     Code = "HB2022" // an address on the command line
 	UndeclaredVar      Code = "HB2023" // --var or a vars file for a variable that is not declared
 	PlatformDecides    Code = "HB2024" // platform.target in tags, platforms, for_each …
+	UnknownTest        Code = "HB2025"
 
 	// Values.
 	WrongType          Code = "HB3001"
