@@ -9,8 +9,8 @@ import (
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
-// unused warns of artifacts that nothing uses and of stages that no target
-// reaches. A module without targets is a library of stages, which are reached
+// unused warns of artifacts that nothing uses and of stages that no target and no
+// test reaches. A module without targets is a library of stages, which are reached
 // from the command line.
 func unused(m *lang.Module) (diags hcl.Diagnostics) {
 	reached := map[lang.Node]bool{}
@@ -27,8 +27,11 @@ func unused(m *lang.Module) (diags hcl.Diagnostics) {
 		}
 	}
 	for _, n := range m.Decls {
-		if n.Base().Kind == lang.KindTarget {
+		switch n.Base().Kind {
+		case lang.KindTarget:
 			hasTargets = true
+			reach(n)
+		case lang.KindTest:
 			reach(n)
 		}
 		for _, u := range n.Base().Uses {

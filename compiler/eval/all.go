@@ -25,7 +25,7 @@ func (ev *Evaluator) All() {
 			ev.variable(n)
 		case *lang.Local:
 			ev.local(n, nil)
-		case *lang.Target:
+		case *lang.Target, *lang.Test:
 			for _, i := range ev.instances(n).list {
 				ev.Target(i, nil)
 			}
@@ -67,7 +67,7 @@ func (ev *Evaluator) instance(i *Instance) {
 		ev.ssh(i)
 	case *lang.Group:
 		ev.Group(i)
-	case *lang.Target:
+	case *lang.Target, *lang.Test:
 		ev.Target(i, nil)
 	default:
 		_ = n
@@ -185,12 +185,14 @@ func render(b *strings.Builder, v cty.Value, indent string) {
 	}
 }
 
-// Stages returns every stage that was evaluated, all variants of each, in source
-// order.
+// Stages returns every stage that was evaluated, all variants of each, and those
+// of tests, in source order.
 func (ev *Evaluator) Stages() []*ir.Stage {
 	var out []*ir.Stage
 	for _, n := range ev.mod.Decls {
-		if _, ok := n.(*lang.Stage); !ok {
+		switch n.(type) {
+		case *lang.Stage, *lang.Test:
+		default:
 			continue
 		}
 		for _, i := range ev.instances(n).list {

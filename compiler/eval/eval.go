@@ -232,6 +232,10 @@ func (ev *Evaluator) reserveNames() {
 // stage name cannot hold replaced, and unlike any other stage's.
 func (ev *Evaluator) stageName(inst *Instance) string {
 	name := dockerName(inst.Node.Base().Name)
+	if _, ok := inst.Node.(*lang.Test); ok {
+		// A test and a stage may have one name.
+		return ev.uniqueName("test-"+dockerName(inst.Name()), inst.Addr)
+	}
 	if !inst.Keyed {
 		return name
 	}

@@ -31,12 +31,12 @@ func (ev *Evaluator) instances(n lang.Node) *expansion {
 	x := &expansion{byKey: map[string]*Instance{}, value: cty.DynamicVal}
 	ev.expanded[n] = x // a second visit in a cycle, which Resolve reported, ends here
 	d := n.Base()
-	t, _ := n.(*lang.Target)
+	matrix := lang.MatrixOf(n)
 	switch {
-	case d.Bad && d.ForEach == nil && (t == nil || t.Matrix == nil) && d.Enabled == nil:
+	case d.Bad && d.ForEach == nil && matrix == nil && d.Enabled == nil:
 		ev.single(x, n)
-	case t != nil && t.Matrix != nil:
-		ev.matrixInstances(x, t)
+	case matrix != nil:
+		ev.matrixInstances(x, n, matrix)
 	case d.ForEach != nil:
 		ev.eachInstances(x, n)
 	default:
@@ -202,21 +202,22 @@ type axis struct {
 	values []cty.Value
 }
 
-func (ev *Evaluator) matrixInstances(x *expansion, t *lang.Target) {
+func (ev *Evaluator) matrixInstances(x *expansion, n lang.Node, m *lang.Matrix) {
 	defer x.finish()
-	if t.ForEach != nil {
-		ev.add(diag.Error(diag.ConflictingAttrs, t.ForEach.NameRange, "for_each and matrix on one target", "Each makes the instances; use one of them.", diag.WithRelated(t.Matrix.NameRange, "matrix is set here")))
-		ev.unknownInstance(x, t)
+	d := n.Base()
+	if d.ForEach != nil {
+		ev.add(diag.Error(diag.ConflictingAttrs, d.ForEach.NameRange, "for_each and matrix on one "+string(d.Kind), "Each makes the instances; use one of them.", diag.WithRelated(m.Axes.NameRange, "matrix is set here")))
+		ev.unknownInstance(x, n)
 		return
 	}
-	axes, ok := ev.axes(t)
+	axes, ok := ev.axes(m)
 	if !ok {
-		ev.unknownInstance(x, t)
+		ev.unknownInstance(x, n)
 		return
 	}
-	excluded, ok := ev.excludes(t, axes)
+	excluded, ok := ev.excludes(m, axes)
 	if !ok {
-		ev.unknownInstance(x, t)
+		ev.unknownInstance(x, n)
 		return
 	}
 	combos := []map[string]cty.Value{{}}
@@ -224,29 +225,29 @@ func (ev *Evaluator) matrixInstances(x *expansion, t *lang.Target) {
 		var next []map[string]cty.Value
 		for _, c := range combos {
 			for _, v := range ax.values {
-				m := map[string]cty.Value{ax.name: v}
+				combo := map[string]cty.Value{ax.name: v}
 				for k, o := range c {
-					m[k] = o
+					combo[k] = o
 				}
-				next = append(next, m)
+				next = append(next, combo)
 			}
 		}
 		combos = next
 	}
 	for _, c := range combos {
 		if !matchesAny(c, excluded) {
-			ev.matrixInstance(x, t, axes, c)
+			ev.matrixInstance(x, n, m, axes, c)
 		}
 	}
-	if len(x.list) == 0 && t.Enabled == nil {
-		ev.errorf(diag.BadMatrix, t.Matrix.Expr.Range(), "The matrix is empty", "matrix_exclude leaves out every combination.")
+	if len(x.list) == 0 && d.Enabled == nil {
+		ev.errorf(diag.BadMatrix, m.Axes.Expr.Range(), "The matrix is empty", "matrix_exclude leaves out every combination.")
 	}
 }
 
-func (ev *Evaluator) matrixInstance(x *expansion, t *lang.Target, axes []axis, c map[string]cty.Value) {
+func (ev *Evaluator) matrixInstance(x *expansion, n lang.Node, m *lang.Matrix, axes []axis, c map[string]cty.Value) {
 	inst := &Instance{matrix: cty.ObjectVal(c)}
-	if t.MatrixKey != nil {
-		it := ev.item(t.MatrixKey, inst.scope(nil))
+	if m.Key != nil {
+		it := ev.item(m.Key, inst.scope(nil))
 		k, ok := ev.str(it)
 		if !ok {
 			return
@@ -260,14 +261,14 @@ func (ev *Evaluator) matrixInstance(x *expansion, t *lang.Target, axes []axis, c
 		inst.Key = strings.Join(parts, "-")
 	}
 	if x.byKey[inst.Key] != nil {
-		at := t.Matrix.Expr.Range()
-		if t.MatrixKey != nil {
-			at = t.MatrixKey.Expr.Range()
+		at := m.Axes.Expr.Range()
+		if m.Key != nil {
+			at = m.Key.Expr.Range()
 		}
 		ev.errorf(diag.BadMatrix, at, fmt.Sprintf("Two combinations have the key %q", inst.Key), "The key names the instance; set matrix_key to an expression that differs for every combination.")
 		return
 	}
-	ev.addInstance(x, t, inst)
+	ev.addInstance(x, n, inst)
 }
 
 func keyText(v cty.Value) string {
@@ -279,8 +280,8 @@ func keyText(v cty.Value) string {
 }
 
 // axes evaluates a matrix in the order in which it is written.
-func (ev *Evaluator) axes(t *lang.Target) ([]axis, bool) {
-	it := ev.item(t.Matrix, &scope{})
+func (ev *Evaluator) axes(m *lang.Matrix) ([]axis, bool) {
+	it := ev.item(m.Axes, &scope{})
 	entries, ok := ev.entries(it, "a map of lists: { os = [\"linux\"], go = [\"1.25\", \"1.26\"] }")
 	if !ok {
 		return nil, false
@@ -317,11 +318,11 @@ func (ev *Evaluator) axes(t *lang.Target) ([]axis, bool) {
 	return out, true
 }
 
-func (ev *Evaluator) excludes(t *lang.Target, axes []axis) ([]map[string]cty.Value, bool) {
-	if t.MatrixExclude == nil {
+func (ev *Evaluator) excludes(x *lang.Matrix, axes []axis) ([]map[string]cty.Value, bool) {
+	if x.Exclude == nil {
 		return nil, true
 	}
-	items, ok := ev.list(ev.item(t.MatrixExclude, &scope{}), "a list of objects")
+	items, ok := ev.list(ev.item(x.Exclude, &scope{}), "a list of objects")
 	if !ok {
 		return nil, false
 	}

@@ -413,6 +413,9 @@ func declared(b *Value) []diag.Option {
 // kindHint says how to get from the value that is there to one that fits.
 func kindHint(b *Value, kinds []Kind) string {
 	for _, k := range kinds {
+		if b.Kind == kTest && k == kStage {
+			return " Nothing starts from a test or takes files of it; put what both need into a stage."
+		}
 		if b.Kind == Kind(lang.KindArtifact) && k == Kind(lang.KindStage) {
 			return " A stage starts from a whole stage or image; copy the artifact in a step."
 		}

@@ -288,24 +288,33 @@ func (u *usage) decl(n lang.Node) {
 		u.expr(n.Value.Expr)
 	case *lang.Stage:
 		u.attrs(n)
-		for _, st := range n.Steps {
-			for {
-				u.attrs(st)
-				d, ok := st.(*lang.Dynamic)
-				if !ok {
-					break
-				}
-				st = d.Content
-			}
-		}
+		u.steps(n.Steps)
+	case *lang.Test:
+		u.attrs(n)
+		u.steps(n.Steps)
 	default:
 		u.attrs(n)
+	}
+}
+
+func (u *usage) steps(steps []lang.Step) {
+	for _, st := range steps {
+		for {
+			u.attrs(st)
+			d, ok := st.(*lang.Dynamic)
+			if !ok {
+				break
+			}
+			st = d.Content
+		}
 	}
 }
 
 // attrs notes what the attributes of a block use.
 func (u *usage) attrs(node any) {
 	_, stage := node.(*lang.Stage)
+	_, test := node.(*lang.Test)
+	stage = stage || test
 	_, set := node.(*lang.Set)
 	_, target := node.(*lang.Target)
 	lang.EachAttr(node, func(_ *lang.Field, a *lang.Attr) {

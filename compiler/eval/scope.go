@@ -109,7 +109,7 @@ var scratchValue = Of(&Value{Kind: KindScratch})
 
 var refKinds = map[string]lang.Kind{
 	"var": lang.KindVariable, "local": lang.KindLocal, "stage": lang.KindStage, "artifact": lang.KindArtifact, "context": lang.KindContext,
-	"cache": lang.KindCache, "secret": lang.KindSecret, "ssh": lang.KindSSH, "target": lang.KindTarget, "group": lang.KindGroup,
+	"cache": lang.KindCache, "secret": lang.KindSecret, "ssh": lang.KindSSH, "target": lang.KindTarget, "group": lang.KindGroup, "test": lang.KindTest,
 }
 
 // ref is the value of a reference to a declaration.

@@ -22,12 +22,16 @@ const (
 	kSSH      = Kind(lang.KindSSH)
 	kTarget   = Kind(lang.KindTarget)
 	kGroup    = Kind(lang.KindGroup)
+	kTest     = Kind(lang.KindTest)
 )
 
 // stage evaluates an instance of a stage for a target platform. One that does
 // not depend on the platform is the same for all.
 func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
-	n := inst.Node.(*lang.Stage)
+	n, ok := inst.Node.(*lang.Stage)
+	if test, isTest := inst.Node.(*lang.Test); !ok && isTest {
+		n = test.Stage()
+	}
 	key := ""
 	if n.TargetPlatform {
 		key = platformKey(p)

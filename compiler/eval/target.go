@@ -22,7 +22,7 @@ import (
 // defaults say.
 type targetReader struct {
 	ev       *Evaluator
-	n        *lang.Target
+	n        any // *lang.Target or *lang.Test
 	sc       *scope
 	defaults map[string]*item
 }
@@ -116,10 +116,15 @@ func (r *targetReader) pairs(name string) (out []ir.KV) {
 	return out
 }
 
-// Target evaluates an instance of a target. platformsFlag replaces what the
-// target says (--platform).
+// Target evaluates an instance of a target or a test. platformsFlag replaces what a
+// target says (--platform); a test runs on the platform that it says.
 func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *ir.Target {
 	if t, ok := inst.memo.(*ir.Target); ok {
+		return t
+	}
+	if n, ok := inst.Node.(*lang.Test); ok {
+		t := ev.test(inst, n)
+		inst.memo = t
 		return t
 	}
 	n := inst.Node.(*lang.Target)
@@ -382,21 +387,22 @@ func (ev *Evaluator) buildOptions(r *targetReader) ir.BuildOptions {
 	return o
 }
 
-// requires evaluates what is done before a target.
+// requires evaluates what is done, and which tests pass, before a target has
+// effects.
 func (ev *Evaluator) requires(t *ir.Target, r *targetReader, plats []ocispecs.Platform) {
 	it := r.get("requires")
 	if it == nil {
 		return
 	}
-	items, _ := ev.list(it, "a list of targets")
+	items, _ := ev.list(it, "a list of targets and tests")
 	for _, el := range items {
-		for _, inst := range ev.targetsOf(el, kTarget) {
+		for _, inst := range ev.targetsOf(el, kTarget, kTest) {
 			t.Requires = append(t.Requires, ev.Target(inst, plats))
 		}
 	}
 }
 
-// targetsOf flattens lists, maps and groups to targets.
+// targetsOf flattens lists, maps and groups to targets and tests.
 func (ev *Evaluator) targetsOf(it *item, kinds ...Kind) (out []*Instance) {
 	v := it.value()
 	if !v.IsKnown() {
@@ -423,7 +429,7 @@ func (ev *Evaluator) targetsOf(it *item, kinds ...Kind) (out []*Instance) {
 	return out
 }
 
-// Group returns the targets that a group stands for, each once.
+// Group returns the targets and tests that a group stands for, each once.
 func (ev *Evaluator) Group(inst *Instance) []*Instance {
 	n := inst.Node.(*lang.Group)
 	if n.Targets == nil || n.Bad {
@@ -441,7 +447,7 @@ func (ev *Evaluator) Group(inst *Instance) []*Instance {
 	var out []*Instance
 	seen := map[*Instance]bool{}
 	for _, el := range items {
-		for _, t := range ev.targetsOf(el, kTarget, kGroup) {
+		for _, t := range ev.targetsOf(el, kTarget, kGroup, kTest) {
 			if !seen[t] {
 				seen[t] = true
 				out = append(out, t)
@@ -455,12 +461,12 @@ func (ev *Evaluator) Group(inst *Instance) []*Instance {
 func (ev *Evaluator) flat(it *item) ([]*item, bool) {
 	v := it.value()
 	if v.Type().IsObjectType() || v.Type().IsMapType() {
-		entries, ok := ev.entries(&item{ev: ev, sc: it.sc, name: it.name, expr: it.expr, rng: it.rng}, "targets and groups")
+		entries, ok := ev.entries(&item{ev: ev, sc: it.sc, name: it.name, expr: it.expr, rng: it.rng}, "targets, groups and tests")
 		var out []*item
 		for _, e := range entries {
 			out = append(out, e.item)
 		}
 		return out, ok
 	}
-	return ev.list(&item{ev: ev, sc: it.sc, name: it.name, expr: it.expr, rng: it.rng}, "a list of targets and groups")
+	return ev.list(&item{ev: ev, sc: it.sc, name: it.name, expr: it.expr, rng: it.rng}, "a list of targets, groups and tests")
 }

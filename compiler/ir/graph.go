@@ -193,10 +193,14 @@ type SSH struct {
 	Range    hcl.Range
 }
 
-// Target is something with effects: an image to tag and push, files to write.
+// Target is something with effects, an image to tag and push, files to write; or a
+// test, which has none.
 type Target struct {
-	Addr        string // "target.prod"
-	Name        string // "prod", `svc["api"]` is "svc.api"
+	Addr string // "target.prod"
+	Name string // "prod", `svc["api"]` is "svc.api"
+	// Test says that it is a test: its one build has a stage that must succeed and
+	// that nothing is made of.
+	Test        bool
 	Description string
 	// Builds holds one entry a platform, in the order of `platforms`. A target
 	// without platforms has one whose Platform is nil: the engine's own.
@@ -205,14 +209,16 @@ type Target struct {
 	Labels      []KV // literal keys and values
 	Annotations []KV
 	Push        bool
-	Requires    []*Target
-	CacheFrom   []string // in the CSV form of `--cache-from`
-	CacheTo     []string
-	Attest      []string // in the CSV form of `--attest`
-	Outputs     []string // in the CSV form of `--output`
-	Pull        bool
-	NoCache     bool
-	Options     BuildOptions
+	// Requires are targets whose effects come first, and tests that must pass before
+	// this one has effects.
+	Requires  []*Target
+	CacheFrom []string // in the CSV form of `--cache-from`
+	CacheTo   []string
+	Attest    []string // in the CSV form of `--attest`
+	Outputs   []string // in the CSV form of `--output`
+	Pull      bool
+	NoCache   bool
+	Options   BuildOptions
 	// Variables are those that Builds are made from, by name, and Provenance says
 	// where their values stand; nil unless the evaluator was asked for them.
 	Variables  []Variable

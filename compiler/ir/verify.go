@@ -65,6 +65,7 @@ func (v *verifier) require(ok bool, format string, args ...any) {
 func (v *verifier) target(t *Target) {
 	v.at = t.Addr
 	v.require(len(t.Builds) > 0, "it builds nothing")
+	v.require(!t.Test || len(t.Builds) == 1 && t.Builds[0].Files == nil && !t.Push && len(t.Tags)+len(t.Outputs)+len(t.Requires) == 0, "a test with effects")
 	for _, b := range t.Builds {
 		v.require(b.Image != nil || b.Files != nil, "a build without a stage")
 		v.require(b.Platform != nil || len(t.Builds) == 1, "several builds, one of them without a platform")

@@ -63,8 +63,11 @@ func Check(m *lang.Module, stages []*ir.Stage) hcl.Diagnostics {
 	c := &checker{}
 	c.declarations(m)
 	for _, n := range m.Decls {
-		if st, ok := n.(*lang.Stage); ok {
-			c.source(st)
+		switch n := n.(type) {
+		case *lang.Stage:
+			c.source(n)
+		case *lang.Test:
+			c.source(n.Stage())
 		}
 	}
 	seen := map[string]bool{}
