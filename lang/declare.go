@@ -14,14 +14,10 @@ import (
 var validName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // blockTypes are the blocks of a file.
-var blockTypes = []string{"artifact", "cache", "context", "function", "group", "locals", "secret", "ssh", "stage", "target", "test", "variable"}
+var blockTypes = []string{"artifact", "cache", "context", "function", "group", "locals", "module", "output", "secret", "ssh", "stage", "target", "test", "variable", "workspace"}
 
-// laterBlocks are in the design and not in this version; reservedBlocks are kept
-// for what may come.
-var (
-	laterBlocks    = map[string]bool{"workspace": true, "module": true, "output": true}
-	reservedBlocks = map[string]bool{"service": true, "action": true, "policy": true, "check": true, "import": true, "moved": true, "plugin": true}
-)
+// reservedBlocks are kept for what may come.
+var reservedBlocks = map[string]bool{"service": true, "action": true, "policy": true, "check": true, "import": true, "moved": true, "plugin": true}
 
 // newDecl returns an empty declaration for a block type, nil for none.
 func newDecl(blockType string) Node {
@@ -48,6 +44,10 @@ func newDecl(blockType string) Node {
 		return &Group{}
 	case "test":
 		return &Test{}
+	case "module":
+		return &ModuleCall{}
+	case "output":
+		return &Output{}
 	}
 	return nil
 }
@@ -59,11 +59,14 @@ func (m *Module) decodeFile(body *hclsyntax.Body) (diags hcl.Diagnostics) {
 			fmt.Sprintf("A file holds blocks only. For a value of your own write locals { %s = … }.", attr.Name)))
 	}
 	for _, b := range body.Blocks {
-		if b.Type == "locals" {
+		switch b.Type {
+		case "locals":
 			diags = append(diags, m.declareLocals(b)...)
-			continue
+		case workspaceBlock:
+			diags = append(diags, m.declareWorkspace(b)...)
+		default:
+			diags = append(diags, m.declareBlock(b)...)
 		}
-		diags = append(diags, m.declareBlock(b)...)
 	}
 	return diags
 }
@@ -80,16 +83,29 @@ func (m *Module) declareLocals(b *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
+// workspaceBlock marks the root of a tree of modules.
+const workspaceBlock = "workspace"
+
+func (m *Module) declareWorkspace(b *hclsyntax.Block) hcl.Diagnostics {
+	diags := checkLabels(b, 0)
+	for _, attr := range sortedAttrs(b.Body) {
+		diags = append(diags, diag.Error(diag.UnknownAttribute, attr.NameRange, fmt.Sprintf("Unknown attribute %q", attr.Name),
+			"A workspace block is empty: it says that this directory is the root of the modules below it."))
+	}
+	for _, nested := range b.Body.Blocks {
+		diags = append(diags, unknownBlock(nested, "workspace", nil))
+	}
+	if m.Workspace.Filename != "" {
+		diags = append(diags, diag.Error(diag.RepeatedBlock, header(b), "A second workspace block", "One block says it all.", diag.WithRelated(m.Workspace, "the first is here")))
+		return diags
+	}
+	m.Workspace = header(b)
+	return diags
+}
+
 func (m *Module) declareBlock(b *hclsyntax.Block) hcl.Diagnostics {
 	n := newDecl(b.Type)
 	switch {
-	case laterBlocks[b.Type]:
-		if m.later == nil {
-			m.later = map[string]bool{}
-		}
-		m.later[b.Type] = true
-		return hcl.Diagnostics{diag.Error(diag.NotYet, header(b), fmt.Sprintf("%q blocks are not supported yet", b.Type),
-			"The block is part of the language but this version cannot take it.")}
 	case reservedBlocks[b.Type]:
 		return hcl.Diagnostics{diag.Error(diag.ReservedBlock, header(b), fmt.Sprintf("%q is reserved", b.Type),
 			"No block has this name now; it is kept for later.")}
@@ -129,13 +145,15 @@ func (m *Module) declareBlock(b *hclsyntax.Block) hcl.Diagnostics {
 
 // checkMeta refuses for_each and enabled on what has no instances.
 func (d *Decl) checkMeta() (diags hcl.Diagnostics) {
-	if d.Kind != KindVariable && d.Kind != KindFunction {
+	switch d.Kind {
+	case KindVariable, KindFunction, KindOutput:
+	default:
 		return nil
 	}
 	for _, a := range []*Attr{d.ForEach, d.Enabled} {
 		if a != nil {
 			diags = append(diags, diag.Error(diag.UnknownAttribute, a.NameRange, fmt.Sprintf("Unknown attribute %q", a.Name),
-				fmt.Sprintf("A %s is always there, once; for_each and enabled do not work on it.", d.Kind)))
+				fmt.Sprintf("%s is always there, once; for_each and enabled do not work on it.", upperFirst(article(d.Kind)))))
 		}
 	}
 	d.ForEach, d.Enabled = nil, nil
@@ -166,7 +184,7 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 					detail = "The names of stages and contexts are compared without case, as BuildKit does; give one of them another name."
 				}
 			}
-			return hcl.Diagnostics{diag.Error(diag.Duplicate, d.NameRange, strings.ToUpper(what[:1])+what[1:], detail, diag.WithRelated(f.NameRange, "first declared here"))}
+			return hcl.Diagnostics{diag.Error(diag.Duplicate, d.NameRange, upperFirst(what), detail, diag.WithRelated(f.NameRange, "first declared here"))}
 		}
 	}
 	d.Index = len(m.Decls)
@@ -182,8 +200,8 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 func namespaces(kind Kind, name string) []declKey {
 	own := declKey{kind, name}
 	switch kind {
-	case KindTarget, KindGroup, KindTest:
-		return []declKey{own, {"target|group|test", name}}
+	case KindTarget, KindGroup, KindTest, KindModule:
+		return []declKey{own, {"target|group|test|module", name}}
 	case KindStage, KindContext:
 		return []declKey{own, {"stage|context", strings.ToLower(name)}}
 	}
@@ -192,8 +210,10 @@ func namespaces(kind Kind, name string) []declKey {
 
 func article(k Kind) string {
 	switch k {
-	case KindArtifact, KindSSH:
+	case KindArtifact, KindSSH, KindOutput:
 		return "an " + string(k)
 	}
 	return "a " + string(k)
 }
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

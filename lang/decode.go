@@ -29,6 +29,7 @@ type Schema struct {
 	Fields []Field // in the order of the struct, which is the order to document
 	Blocks []string
 	Steps  bool // whether steps stand in it
+	Rest   bool // whether it takes attributes of any name
 
 	attrs  map[string]*Field
 	blocks map[string][]int
@@ -44,7 +45,7 @@ func schemaOf(t reflect.Type) *Schema {
 	if s, ok := schemas.Load(t); ok {
 		return s.(*Schema)
 	}
-	s := &Schema{Type: strings.ToLower(t.Elem().Name()), attrs: map[string]*Field{}, blocks: map[string][]int{}}
+	s := &Schema{Type: blockType(t.Elem()), attrs: map[string]*Field{}, blocks: map[string][]int{}}
 	s.collect(t.Elem(), nil)
 	for i := range s.Fields {
 		f := &s.Fields[i]
@@ -53,6 +54,14 @@ func schemaOf(t reflect.Type) *Schema {
 	}
 	got, _ := schemas.LoadOrStore(t, s)
 	return got.(*Schema)
+}
+
+// blockType is the type of the blocks that a struct holds.
+func blockType(t reflect.Type) string {
+	if t == reflect.TypeFor[ModuleCall]() {
+		return string(KindModule) // Module is what such a block calls
+	}
+	return strings.ToLower(t.Name())
 }
 
 // collect reads the tags of t's own fields before those that it embeds; a name
@@ -69,6 +78,8 @@ func (s *Schema) collect(t reflect.Type, prefix []int) {
 		case !ok:
 		case strings.HasSuffix(tag, ",steps"):
 			s.Steps = true
+		case strings.HasSuffix(tag, ",rest"):
+			s.Rest = true
 		case strings.HasSuffix(tag, ",block"):
 			name := strings.TrimSuffix(tag, ",block")
 			s.Blocks = append(s.Blocks, name)
@@ -143,11 +154,21 @@ func decodeBody(body *hclsyntax.Body, at hcl.Range, node any) (diags hcl.Diagnos
 	s := schemaOf(v.Type())
 	for name, attr := range body.Attributes {
 		f := s.attrs[name]
+		if f == nil && s.Rest {
+			continue
+		}
 		if f == nil {
 			diags = append(diags, unknownAttribute(s, attr))
 			continue
 		}
 		v.Elem().FieldByIndex(f.index).Set(reflect.ValueOf(attr))
+	}
+	if call, ok := node.(*ModuleCall); ok {
+		for _, attr := range sortedAttrs(body) {
+			if s.attrs[attr.Name] == nil {
+				call.Inputs = append(call.Inputs, attr)
+			}
+		}
 	}
 	for i := range s.Fields {
 		f := &s.Fields[i]

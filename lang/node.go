@@ -36,9 +36,11 @@ const (
 	KindTarget   Kind = "target"
 	KindGroup    Kind = "group"
 	KindTest     Kind = "test"
+	KindModule   Kind = "module"
+	KindOutput   Kind = "output"
 )
 
-var allKinds = []Kind{KindVariable, KindLocal, KindFunction, KindContext, KindStage, KindArtifact, KindCache, KindSecret, KindSSH, KindTarget, KindGroup, KindTest}
+var allKinds = []Kind{KindVariable, KindLocal, KindFunction, KindContext, KindStage, KindArtifact, KindCache, KindSecret, KindSSH, KindTarget, KindGroup, KindTest, KindModule, KindOutput}
 
 // Decl is what all declarations have.
 type Decl struct {
@@ -368,7 +370,18 @@ type Test struct {
 	Workdir  *Attr `hb:"workdir" type:"string" doc:"The working directory; made when it is missing."`
 	User     *Attr `hb:"user" type:"string" doc:"Who runs the steps: user[:group]."`
 
-	NoCache     *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps of the test, cached or not; those of the stage that it starts from may be cached."`
+	NoCache         *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps of the test, cached or not; those of the stage that it starts from may be cached."`
+	Pull            *Attr `hb:"pull" type:"bool" doc:"Asks the registry for base images even when the engine has them."`
+	SourceDateEpoch *Attr `hb:"source_date_epoch" type:"number" doc:"The time, in seconds, that files get."`
+	BuildArgs       *Attr `hb:"build_args" type:"map of strings" doc:"BuildKit's predefined arguments, such as HTTP_PROXY."`
+	Hosts           *Attr `hb:"hosts" type:"map of strings" doc:"Entries of /etc/hosts for all steps."`
+	Ulimits         *Attr `hb:"ulimits" type:"map" doc:"Limits for all steps: a number, or { soft, hard }."`
+	ShmSize         *Attr `hb:"shm_size" type:"string" doc:"The size of /dev/shm: \"64m\"."`
+	Hostname        *Attr `hb:"hostname" type:"string" doc:"The host name that steps see."`
+	CgroupParent    *Attr `hb:"cgroup_parent" type:"string" doc:"The cgroup that steps run under."`
+	Network         *Attr `hb:"network" type:"string" doc:"The network of all steps: default, none or host."`
+	Limits          *Attr `hb:"limits" type:"object" doc:"{ memory, memory_swap, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems } for all steps."`
+
 	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
 
 	Preconditions []*Precondition `hb:"precondition,block"`
@@ -410,11 +423,30 @@ type Group struct {
 	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
 }
 
+// ModuleCall is a module block: a directory with hbuild files of its own, and what
+// its variables are given.
+type ModuleCall struct {
+	Decl
+	Source *Attr `hb:"source,required" type:"string" doc:"The directory, relative to the module that calls: \"./services/api\"."`
+	// Inputs are all other attributes, in source order: values of the called
+	// module's variables.
+	Inputs []*Attr `hb:",rest"`
+}
+
+// Output is a value that a module shows to its caller: module.NAME.OUTPUT.
+type Output struct {
+	Decl
+	Value       *Attr `hb:"value,required" type:"any" doc:"The value, which may be a build value."`
+	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
+}
+
 // Module is a directory of hbuild files: what was written, with names resolved.
 type Module struct {
 	Dir   string            // slash-separated, relative to the root of the file system
 	Files map[string][]byte // by the names that ranges use
 	Given bool              // the caller named the files; the directory's own do not count
+	// Workspace is where a workspace block stands; the zero range is nowhere.
+	Workspace hcl.Range
 
 	// Decls are all declarations in the order of the source.
 	Decls []Node
@@ -424,7 +456,6 @@ type Module struct {
 	byKey  map[declKey]Node
 	bad    []hcl.Range               // names that Resolve refused
 	broken map[*hclsyntax.Block]bool // blocks that could be read in part only
-	later  map[string]bool           // types of blocks that were refused as not supported yet
 	lost   map[Kind]bool             // kinds of which there may be declarations that could not be read
 }
 

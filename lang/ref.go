@@ -16,6 +16,7 @@ import (
 var roots = map[string]Kind{
 	"var": KindVariable, "local": KindLocal, "stage": KindStage, "artifact": KindArtifact, "context": KindContext,
 	"cache": KindCache, "secret": KindSecret, "ssh": KindSSH, "target": KindTarget, "group": KindGroup, "test": KindTest,
+	"module": KindModule,
 }
 
 // objects are the built-in objects and their attributes.
@@ -31,7 +32,7 @@ var platformAttrs = []string{"arch", "id", "os", "variant"}
 var unknownCodes = map[Kind]diag.Code{
 	KindVariable: diag.UnknownVariable, KindLocal: diag.UnknownLocal, KindStage: diag.UnknownStage, KindArtifact: diag.UnknownArtifact,
 	KindContext: diag.UnknownContext, KindCache: diag.UnknownCache, KindSecret: diag.UnknownSecret, KindSSH: diag.UnknownSSH,
-	KindTarget: diag.UnknownTarget, KindGroup: diag.UnknownGroup, KindTest: diag.UnknownTest,
+	KindTarget: diag.UnknownTarget, KindGroup: diag.UnknownGroup, KindTest: diag.UnknownTest, KindModule: diag.UnknownModule,
 }
 
 // traversal resolves one reference.
@@ -186,7 +187,7 @@ func example(kind Kind, name string) string {
 
 // elsewhere finds a declaration of another kind with the name, in the files.
 func (r *resolver) elsewhere(name string, not Kind) Node {
-	for _, k := range []Kind{KindStage, KindArtifact, KindContext, KindVariable, KindLocal, KindTarget, KindGroup, KindTest, KindCache, KindSecret, KindSSH} {
+	for _, k := range []Kind{KindStage, KindArtifact, KindContext, KindVariable, KindLocal, KindTarget, KindGroup, KindTest, KindCache, KindSecret, KindSSH, KindModule} {
 		if n := r.m.Lookup(k, name); n != nil && k != not && n.Base().NameRange.Filename != "" {
 			return n
 		}
@@ -235,6 +236,9 @@ func (r *resolver) instanceRef(t hcl.Traversal, n Node) {
 }
 
 func (r *resolver) attributeOfBuild(t hcl.Traversal, d *Decl, i int) {
+	if d.Kind == KindModule {
+		return // an output, which the called module's files say
+	}
 	at := t.SourceRange()
 	name, _ := attrName(t, i)
 	r.errorAt(at, diag.Error(diag.AttributeOfBuild, at, fmt.Sprintf("%s has no attributes to read", d.Addr()),
@@ -284,13 +288,6 @@ func (r *resolver) unknownRoot(t hcl.Traversal, root string, inTemplate bool) {
 		r.errorAt(at, diag.Error(diag.ShellVariable, whole, fmt.Sprintf("Unknown name %q", root),
 			fmt.Sprintf("${…} is hbuild's own interpolation. For the shell's or the build's variable write $%s or $${%s}; for a variable of this file write ${var.%s} and declare it.", root, root, root),
 			diag.WithFix(whole, "$${"+root+"}", "write $${%s}", root)))
-		return
-	}
-	if laterBlocks[root] {
-		r.m.bad = append(r.m.bad, at)
-		if !r.m.later[root] { // the block itself was reported
-			r.diags = append(r.diags, diag.Error(diag.NotYet, at, fmt.Sprintf("%q is not supported yet", root), "It is part of the language but this version cannot take it."))
-		}
 		return
 	}
 	var opts []diag.Option

@@ -104,6 +104,8 @@ func (r *resolver) decl(n Node) {
 		r.function(n)
 	case *Target:
 		r.target(n)
+	case *ModuleCall:
+		r.moduleCall(n)
 	default:
 		r.attrs(n)
 	}
@@ -171,7 +173,7 @@ func (r *resolver) condition(attrs ...*Attr) {
 
 // evaluatedOnce are the kinds of blocks that have one value for all platforms: the
 // caller gives it, or is asked for it, once.
-var evaluatedOnce = map[Kind]bool{KindVariable: true, KindContext: true, KindSecret: true, KindSSH: true, KindGroup: true}
+var evaluatedOnce = map[Kind]bool{KindVariable: true, KindContext: true, KindSecret: true, KindSSH: true, KindGroup: true, KindOutput: true}
 
 // perPlatform are the attributes of a target that each platform has a value of its
 // own for; defaults may hold such.
@@ -191,6 +193,33 @@ func (r *resolver) target(t *Target) {
 	})
 	for _, p := range t.Preconditions {
 		r.condition(p.Condition, p.ErrorMessage)
+	}
+}
+
+// moduleCall resolves a module block. Which modules there are must be known before
+// any is read, so what says it sees plain values only.
+func (r *resolver) moduleCall(c *ModuleCall) {
+	for _, a := range []*Attr{c.ForEach, c.Enabled, c.Source} {
+		if a == nil {
+			continue
+		}
+		sc := r.scope
+		if a == c.ForEach {
+			sc = scope{}
+		}
+		before := len(r.decisions)
+		r.decide(a, sc)
+		for _, u := range r.decisions[before].uses {
+			switch d := u.Decl.Base(); d.Kind {
+			case KindVariable, KindLocal, KindFunction:
+			default:
+				r.errorAt(u.Range, diag.Error(diag.NotInModuleCall, u.Range, fmt.Sprintf("%s of a module cannot use %s", a.Name, d.Addr()),
+					"Which modules there are is known before any of them is read: from each, var, local, path and functions.", diag.WithRelated(d.NameRange, "%s is declared here", d.Addr())))
+			}
+		}
+	}
+	for _, a := range c.Inputs {
+		r.decide(a, r.scope)
 	}
 }
 
@@ -385,7 +414,7 @@ func (r *resolver) wrapped(n *hclsyntax.TemplateWrapExpr) {
 	}
 	kind := roots[ref.Traversal.RootName()]
 	step, ok := ref.Traversal[1].(hcl.TraverseAttr)
-	if !ok || kind == "" || kind == KindVariable || kind == KindLocal || r.m.Lookup(kind, step.Name) == nil {
+	if !ok || kind == "" || kind == KindVariable || kind == KindLocal || kind == KindModule || r.m.Lookup(kind, step.Name) == nil {
 		return
 	}
 	text := string(ref.Range().SliceBytes(r.m.Files[n.SrcRange.Filename]))

@@ -60,6 +60,11 @@ const (
 	UndeclaredVar      Code = "HB2023" // --var or a vars file for a variable that is not declared
 	PlatformDecides    Code = "HB2024" // platform.target in tags, platforms, for_each …
 	UnknownTest        Code = "HB2025"
+	UnknownModule      Code = "HB2026"
+	UnknownResult      Code = "HB2027" // an output that a module does not have
+	ModuleCycle        Code = "HB2028" // a module that calls itself
+	UnknownInput       Code = "HB2029" // an attribute of a module block that is no variable of the module
+	NotInModuleCall    Code = "HB2030" // source, for_each or enabled of a module that need what is built
 
 	// Values.
 	WrongType          Code = "HB3001"
@@ -107,6 +112,8 @@ const (
 	Operation          Code = "HB3043" // an operator over values it cannot take
 	BadMountTarget     Code = "HB3044"
 	BadAddress         Code = "HB3045" // git() or http() of what is no such address
+
+	BadModuleSource Code = "HB3047" // a source that is no directory with hbuild files
 
 	UnknownOutput Code = "HB3046" // an artifact of an output that the stage does not have
 
