@@ -82,14 +82,16 @@ func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []
 // address finds what one address names.
 func (p *Program) address(addr string, platforms []ocispecs.Platform) ([]*ir.Target, *hcl.Diagnostic) {
 	kind, name, key := splitAddress(addr)
-	if strings.ContainsAny(addr, "*?") {
-		return p.glob(strings.TrimPrefix(addr, "target."), platforms)
+	if isGlob(addr) {
+		return p.glob(addr, platforms)
 	}
 	var n lang.Node
 	switch kind {
 	case "":
-		if n = p.Module.Lookup(lang.KindTarget, name); n == nil {
-			n = p.Module.Lookup(lang.KindGroup, name)
+		for _, k := range []lang.Kind{lang.KindTarget, lang.KindGroup, lang.KindTest} {
+			if n == nil {
+				n = p.Module.Lookup(k, name)
+			}
 		}
 	default:
 		n = p.Module.Lookup(lang.Kind(kind), name)
@@ -131,7 +133,7 @@ func withKey(instances []*eval.Instance, key string) []*eval.Instance {
 
 func (p *Program) targets(i *eval.Instance, platforms []ocispecs.Platform) (out []*ir.Target) {
 	switch i.Node.(type) {
-	case *lang.Target:
+	case *lang.Target, *lang.Test:
 		return []*ir.Target{p.ev.Target(i, platforms)}
 	case *lang.Group:
 		for _, t := range p.ev.Group(i) {
@@ -145,9 +147,9 @@ func (p *Program) targets(i *eval.Instance, platforms []ocispecs.Platform) (out 
 	return out
 }
 
-// addressKinds are what an address may name; a target's and a group's word may
-// be left out.
-var addressKinds = []string{"target", "group", "stage", "artifact"}
+// addressKinds are what an address may name; the word of a target, a group and a
+// test may be left out.
+var addressKinds = []string{"target", "group", "test", "stage", "artifact"}
 
 // splitAddress takes an address apart: `stage.svc.api`, `svc[api]`, `svc["api"]`
 // and `svc.api` have a key, which begins after the name's first dot.
@@ -169,24 +171,35 @@ func splitAddress(addr string) (kind, name, key string) {
 	return kind, rest, ""
 }
 
-// glob matches targets by name.
-func (p *Program) glob(pattern string, platforms []ocispecs.Platform) (out []*ir.Target, d *hcl.Diagnostic) {
-	matched := false
+// isGlob reports whether an address is a pattern.
+func isGlob(addr string) bool { return strings.ContainsAny(addr, "*?") }
+
+// glob matches targets by name, or tests when the pattern begins with "test.": what
+// is built is not tested because its name matches.
+func (p *Program) glob(addr string, platforms []ocispecs.Platform) (out []*ir.Target, d *hcl.Diagnostic) {
+	kind, pattern := lang.KindTarget, strings.TrimPrefix(addr, "target.")
+	if rest, ok := strings.CutPrefix(addr, "test."); ok {
+		kind, pattern = lang.KindTest, rest
+	}
+	if out = p.matching(kind, pattern, platforms); len(out) == 0 {
+		return nil, p.unknownAddress(addr)
+	}
+	return out, nil
+}
+
+// matching returns the targets or the tests with names that match.
+func (p *Program) matching(kind lang.Kind, pattern string, platforms []ocispecs.Platform) (out []*ir.Target) {
 	for _, n := range p.Module.Decls {
-		if _, ok := n.(*lang.Target); !ok {
+		if n.Base().Kind != kind {
 			continue
 		}
 		for _, i := range p.ev.Instances(n) {
 			if ok, err := path.Match(pattern, i.Name()); err == nil && ok {
-				matched = true
 				out = append(out, p.targets(i, platforms)...)
 			}
 		}
 	}
-	if !matched {
-		return nil, p.unknownAddress(pattern)
-	}
-	return out, nil
+	return out
 }
 
 func (p *Program) unknownAddress(addr string) *hcl.Diagnostic {
@@ -200,10 +213,10 @@ func (p *Program) unknownAddress(addr string) *hcl.Diagnostic {
 }
 
 // Addresses returns all addresses of the module, for messages and completion:
-// targets and groups first, then stages and artifacts.
+// targets, groups and tests first, then stages and artifacts.
 func (p *Program) Addresses() []string {
 	var out []string
-	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindStage, lang.KindArtifact} {
+	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindTest, lang.KindStage, lang.KindArtifact} {
 		for _, n := range p.Module.Decls {
 			if n.Base().Kind != kind {
 				continue
