@@ -38,6 +38,12 @@ const (
 	// CodeGiven: what a caller gives for a context, or an OCI layout, that cannot be
 	// loaded.
 	CodeGiven diag.Code = "HB4016"
+	// CodeBasePlatform: a base image of another platform than the one asked for; a
+	// warning.
+	CodeBasePlatform diag.Code = "HB4017"
+	// CodeUndefined: a variable that neither the files nor the base image set; a
+	// warning.
+	CodeUndefined diag.Code = "HB4018"
 )
 
 // Titles are the codes of lowering with a line on each.
@@ -58,4 +64,6 @@ var Titles = map[diag.Code]string{
 	CodeBuildOption:  "an option of the build is wrong",
 	CodeCommand:      "a command without words",
 	CodeGiven:        "a context that cannot be loaded",
+	CodeBasePlatform: "a base image of another platform",
+	CodeUndefined:    "a variable that nothing sets",
 }

@@ -235,11 +235,13 @@ func (w *lowering) text(t ir.Text) (bk.State, bool) {
 	if t.Expand {
 		lex := shell.NewLex('\\')
 		lex.SkipProcessQuotes = true
-		var err error
-		if data, _, err = lex.ProcessWord(data, w.s.env); err != nil {
+		out, err := lex.ProcessWordWithMatches(data, w.s.env)
+		if err != nil {
 			w.errorf(CodeExpand, w.at(), "The expansion failed", "The text %s: %v.", t.Name, rootCause(err))
 			return bk.State{}, false
 		}
+		w.undefined(data, out.Unmatched)
+		data = out.Result
 	}
 	return bk.Scratch().File(bk.Mkfile(t.Name, 0o644, []byte(data)),
 		bk.WithCustomName("[internal] preparing inline document"), bk.Platform(w.s.platform)), true

@@ -131,6 +131,7 @@ func (l *lowerer) resolve(todo []wanted) {
 				return nil
 			}
 			l.images[w.key] = img
+			l.checkPlatform(w, img)
 			return nil
 		})
 	}

@@ -154,7 +154,7 @@ func LowerAll(ctx context.Context, g *ir.Graph, reqs []Request, opt Options) ([]
 		}
 		out[i] = l.result(b)
 	}
-	return out, diag.Sort(l.diags)
+	return out, diag.Sort(withoutEchoes(l.diags))
 }
 
 // lowerer is the state of one call.
@@ -167,6 +167,7 @@ type lowerer struct {
 	maps   map[string]*bk.SourceMap
 	givens map[givenKey]*Given
 	lost   map[*ir.Context]bool // given, and reported
+	warned map[warned]bool
 	// implied is the main context when only triggers of base images read it.
 	implied *ir.Context
 }

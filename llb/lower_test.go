@@ -328,6 +328,11 @@ func TestMistakes(t *testing.T) {
 			for _, s := range g.Stages {
 				for _, step := range s.Steps {
 					step.Meta().Range = at
+					if r, ok := step.(*ir.Run); ok {
+						for i := range r.Mounts {
+							r.Mounts[i].Range = at
+						}
+					}
 				}
 			}
 			_, diags := llb.Lower(context.Background(), g, llb.Requests(target)[0], options)

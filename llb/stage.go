@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
 	bk "github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/system"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -322,12 +323,17 @@ func (w *lowering) expand(v ir.Word) (string, bool) {
 	if v == "" {
 		return "", true
 	}
-	out, err := v.Expand(w.s.env)
+	if !strings.Contains(string(v), "$") {
+		out, err := v.Expand(w.s.env)
+		return out, err == nil
+	}
+	out, err := shell.NewLex('\\').ProcessWordWithMatches(string(v), w.s.env)
 	if err != nil {
 		w.errorf(CodeExpand, w.at(), "The expansion failed", "%s: %v.", v.Text(), rootCause(err))
 		return "", false
 	}
-	return out, true
+	w.undefined(string(v), out.Unmatched)
+	return out.Result, true
 }
 
 // words expands several; false when one fails.

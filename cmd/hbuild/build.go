@@ -9,12 +9,14 @@ import (
 	"io"
 	stdlog "log"
 	"os"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/compiler/view"
 	"github.com/hbuild/hbuild/llb/build"
 	"github.com/hbuild/hbuild/llb/engine"
@@ -184,7 +186,7 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 	defer c.Close()
 	res, diags, err := build.Run(ctx, c, g, opt)
 	if err == nil {
-		if err := report(diags); err != nil {
+		if err := report(p.allowed(diags)); err != nil {
 			return err
 		}
 	}
@@ -195,6 +197,14 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 		return err
 	}
 	return buildFailed(report, g, err)
+}
+
+// allowed leaves out the warnings that the files switch off. What they make errors
+// of, `hbuild check` refuses: a build that is done is done.
+func (p *program) allowed(diags hcl.Diagnostics) hcl.Diagnostics {
+	return slices.DeleteFunc(slices.Clone(diags), func(d *hcl.Diagnostic) bool {
+		return len(lint.Apply(p.Module, hcl.Diagnostics{d}, nil)) == 0
+	})
 }
 
 // reportLine prints diagnostics as one line of JSON, among the lines of progress.

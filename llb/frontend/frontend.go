@@ -136,7 +136,11 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.warn(ctx, append(sel.warnings, lints...))
+	warnings := b.level(m, sel.warnings)
+	if warnings.HasErrors() {
+		return nil, m.failure(warnings)
+	}
+	m.warn(ctx, append(warnings, lints...))
 	if err := b.requirements(ctx, sel, lowered); err != nil {
 		return nil, err
 	}

@@ -268,3 +268,12 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+func saysNot(t testing.TB, text string, not ...string) {
+	t.Helper()
+	for _, n := range not {
+		if strings.Contains(text, n) {
+			t.Errorf("it says %q:\n%s", n, text)
+		}
+	}
+}

@@ -210,13 +210,22 @@ func (b *builder) levels() lint.Levels {
 	return l
 }
 
-// warnings are those about what is built, as for a Dockerfile. Only the caller
-// makes errors of them: what the file denies, `--check` refuses.
+// warnings are those about what is built, as for a Dockerfile.
 func (b *builder) warnings(m *module, g *ir.Graph) hcl.Diagnostics {
+	return b.level(m, lint.Check(m.Module, g.Stages))
+}
+
+// level carries out what the files and the caller say of warnings. Only the caller
+// makes errors of them: what the file denies, `--check` refuses.
+func (b *builder) level(m *module, diags hcl.Diagnostics) hcl.Diagnostics {
 	levels := b.levels()
-	diags := lint.Apply(m.Module, lint.Check(m.Module, g.Stages), levels)
+	was := map[*hcl.Diagnostic]bool{}
+	for _, d := range diags {
+		was[d] = d.Severity == hcl.DiagError
+	}
+	diags = lint.Apply(m.Module, diags, levels)
 	for i, d := range diags {
-		if d.Severity == hcl.DiagError && levels["all"] != "deny" {
+		if d.Severity == hcl.DiagError && !was[d] && levels["all"] != "deny" {
 			w := *d
 			w.Severity = hcl.DiagWarning
 			diags[i] = &w
