@@ -134,7 +134,7 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 // nothing.
 func (o Options) checkUse(jobs []solve.Job) error {
 	hasImage := slices.ContainsFunc(jobs, func(j solve.Job) bool {
-		return slices.ContainsFunc(j.Builds, func(b solve.PlatformBuild) bool { return b.Image != nil })
+		return !j.Test && slices.ContainsFunc(j.Builds, func(b solve.PlatformBuild) bool { return b.Image != nil })
 	})
 	flag := ""
 	switch {
@@ -228,7 +228,16 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 		Outputs: t.Outputs, OutputsInRoot: len(t.Outputs) > 0,
 	}
 	for _, r := range t.Requires {
-		j.Requires = append(j.Requires, r.Addr)
+		if r.Test {
+			j.Gates = append(j.Gates, r.Addr)
+		} else {
+			j.Requires = append(j.Requires, r.Addr)
+		}
+	}
+	if t.Test {
+		j.Test, j.SolveOnly = true, true
+		j.Builds = []solve.PlatformBuild{{Image: l.callback(l.first(t))}}
+		return j, nil
 	}
 	if len(t.Annotations) > 0 {
 		j.Annotations = map[string]string{}

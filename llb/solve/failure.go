@@ -39,6 +39,14 @@ var (
 	ErrNoLoader = errors.New("no Docker or Podman found to load the image into")
 )
 
+// SkippedError is the [ErrSkipped] of a job that waited for another one in vain.
+type SkippedError struct {
+	By string // the address of the job that failed
+}
+
+func (e *SkippedError) Error() string        { return "not done, because " + e.By + " failed" }
+func (e *SkippedError) Is(target error) bool { return target == ErrSkipped }
+
 // lastLines is how many lines of its output a failing step is shown with.
 const lastLines = 20
 

@@ -20,28 +20,36 @@ import (
 // runJob does one job from beginning to end and notes what became of it.
 func (r *runner) runJob(ctx context.Context, c gateway.Client, j *job) {
 	arrived := false
-	arrive := func(ok bool) {
+	arrive := func(err error) {
 		if !arrived {
 			arrived = true
-			r.barrier.arrive(ok)
+			r.barrier.arrive(j.Addr, err)
 		}
 	}
 	err := r.doJob(ctx, c, j, arrive)
-	arrive(err == nil)
-	if ctx.Err() != nil && err != nil && canceled(err) {
+	arrive(err)
+	if ctx.Err() != nil && err != nil && !errors.Is(err, ErrSkipped) && canceled(err) {
 		err = ErrSkipped
 	}
 	j.result.Err = err
-	if err != nil && !errors.Is(err, ErrSkipped) && !r.req.KeepGoing {
+	if err != nil && !errors.Is(err, ErrSkipped) && !r.goesOn(j) {
 		r.cancel(context.Canceled)
 	}
 }
 
-func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive func(bool)) error {
+// goesOn says whether the others are built although the job failed: a test stops
+// what it gates, and that is written in the build file.
+func (r *runner) goesOn(j *job) bool { return r.req.KeepGoing || j.Test }
+
+// waits says whether the job has to wait, once it is solved, before it may have
+// effects.
+func (r *runner) waits(j *job) bool { return r.req.Atomic || len(j.Gates) > 0 }
+
+func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive func(error)) error {
 	// Effects that must come first may be what this job starts from: a base image
 	// that is pushed. An atomic call has no effects before all is solved.
 	if !r.req.Atomic {
-		if err := r.awaitRequired(ctx, j); err != nil {
+		if err := r.await(ctx, j.Requires); err != nil {
 			return err
 		}
 	}
@@ -51,19 +59,15 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive fun
 	started := time.Now()
 	defer func() { j.result.Duration = time.Since(started) }()
 	err := r.lowerAndSolve(ctx, c, j)
-	if err != nil || !r.req.Atomic {
+	if err != nil || !r.waits(j) {
 		defer r.release()
 	}
 	if err != nil {
 		return err
 	}
-	if r.req.Atomic {
-		r.release()
-		arrive(true)
-		if !r.barrier.wait(ctx) {
-			return ErrSkipped
-		}
-		if err := r.awaitRequired(ctx, j); err != nil {
+	if r.waits(j) {
+		r.release() // what it waits for needs the slot
+		if err := r.awaitEffects(ctx, j, arrive); err != nil {
 			return err
 		}
 		if err := r.acquire(ctx); err != nil {
@@ -74,16 +78,38 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive fun
 	return r.exportJob(ctx, c, j)
 }
 
-func (r *runner) awaitRequired(ctx context.Context, j *job) error {
-	for _, addr := range j.Requires {
+// awaitEffects waits until a job that is solved may have effects.
+func (r *runner) awaitEffects(ctx context.Context, j *job, arrive func(error)) error {
+	if r.req.Atomic {
+		arrive(nil)
+		if err := r.barrier.wait(ctx); err != nil {
+			return err
+		}
+		if err := r.await(ctx, j.Requires); err != nil {
+			return err
+		}
+	}
+	return r.await(ctx, j.Gates)
+}
+
+// await waits for other jobs to be done.
+func (r *runner) await(ctx context.Context, addrs []string) error {
+	for _, addr := range addrs {
 		other := r.byAddr[addr]
 		select {
 		case <-other.done:
 		case <-ctx.Done():
 			return ErrSkipped
 		}
-		if other.result.Err != nil {
+		var skipped *SkippedError
+		switch err := other.result.Err; {
+		case err == nil:
+		case errors.As(err, &skipped):
+			return skipped
+		case errors.Is(err, ErrSkipped):
 			return ErrSkipped
+		default:
+			return &SkippedError{By: addr}
 		}
 	}
 	return nil
@@ -120,8 +146,8 @@ func (r *runner) lowerAndSolve(ctx context.Context, c gateway.Client, j *job) er
 
 // solveHere solves what must be solved in the main build, all platforms at once.
 func (r *runner) solveHere(ctx context.Context, c gateway.Client, j *job) error {
-	ownImage := !j.solveOnly && len(j.outputs) > 0 && !r.req.Atomic
-	ownFiles := j.ownFiles && !r.req.Atomic
+	ownImage := !j.solveOnly && len(j.outputs) > 0 && !r.waits(j)
+	ownFiles := j.ownFiles && !r.waits(j)
 	refs := make([]gateway.Reference, len(j.Builds))
 	eg, solveCtx := errgroup.WithContext(ctx)
 	for i := range j.Builds {

@@ -42,7 +42,7 @@ type Request struct {
 	// [DefaultParallel].
 	Parallel int
 	// KeepGoing builds what does not depend on a failed target; all failures are
-	// returned. Otherwise the first failure cancels the rest.
+	// returned. Otherwise the first failure of a job that is no test cancels the rest.
 	KeepGoing bool
 	// Atomic exports, pushes and writes nothing before all targets are solved.
 	Atomic bool
@@ -78,6 +78,11 @@ type Job struct {
 	Builds []PlatformBuild
 	// Requires are addresses of jobs whose effects must be done first.
 	Requires []string
+	// Gates are addresses of tests that must pass before this job has effects. Its
+	// own steps run beside theirs.
+	Gates []string
+	// Test says that it is a test: its failure stops what it gates, and nothing else.
+	Test bool
 	// Tags are image references: stored in the engine, pushed, or written into
 	// archives.
 	Tags []string
@@ -170,8 +175,10 @@ type Result struct {
 // JobResult is what became of one job, in the order of the request.
 type JobResult struct {
 	Addr string
+	// Test says that it is a test.
+	Test bool
 	// Err is nil for a job that succeeded; [ErrSkipped] for one that was not
-	// finished because of others.
+	// finished because of others, as a [SkippedError] where one job is to blame.
 	Err error
 	// Digest and Descriptor are of the image (the index, when it has several
 	// platforms or attestations); empty without one.

@@ -248,7 +248,7 @@ func (r *runner) inspect(ctx context.Context) error {
 
 func (r *runner) plan(in Job) (*job, error) {
 	j := &job{Job: in, done: make(chan struct{})}
-	j.result = JobResult{Addr: in.Addr, Tags: in.Tags, Err: ErrSkipped}
+	j.result = JobResult{Addr: in.Addr, Test: in.Test, Tags: in.Tags, Err: ErrSkipped}
 	if in.Addr == "" {
 		return nil, errors.New("a target without an address")
 	}
@@ -295,12 +295,12 @@ func (r *runner) checkRequires() error {
 			return nil
 		}
 		state[j] = 1
-		for _, addr := range j.Requires {
+		for _, addr := range slices.Concat(j.Requires, j.Gates) {
 			other := r.byAddr[addr]
 			if other == nil {
 				return fmt.Errorf("%w: %s requires %s, which is not part of the build", ErrRequest, j.Addr, addr)
 			}
-			other.required = true
+			other.required = other.required || !other.Test
 			if err := visit(other); err != nil {
 				return err
 			}
@@ -411,7 +411,7 @@ func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, 
 		})
 	}
 	all.Wait()
-	if err := r.failed(); err != nil && (!r.req.KeepGoing || ctx.Err() != nil) {
+	if err := r.failed(); err != nil && (r.stopped() || ctx.Err() != nil) {
 		return nil, err
 	}
 	return r.filesResult(ctx, c)
@@ -439,6 +439,13 @@ func (r *runner) failed() error {
 	return errors.Join(errs...)
 }
 
+// stopped says whether a failure ends the call without the files of the others.
+func (r *runner) stopped() bool {
+	return slices.ContainsFunc(r.jobs, func(j *job) bool {
+		return j.result.Err != nil && !errors.Is(j.result.Err, ErrSkipped) && !r.goesOn(j)
+	})
+}
+
 // finish installs what was received and decides what the call returns. err is
 // the main build's.
 func (r *runner) finish(err error) error {
@@ -446,8 +453,8 @@ func (r *runner) finish(err error) error {
 	for _, j := range r.jobs {
 		j.result.Err = r.explain(j, j.result.Err)
 	}
-	if failed := r.failed(); failed != nil && !r.req.KeepGoing {
-		return failed
+	if r.stopped() {
+		return r.failed()
 	}
 	if err != nil {
 		for _, j := range r.jobs {
@@ -535,7 +542,7 @@ func (r *runner) result() *Result {
 type barrier struct {
 	mu      sync.Mutex
 	left    int
-	failed  bool
+	failed  error // why what is solved has no effects; nil while nothing failed
 	release chan struct{}
 }
 
@@ -547,23 +554,29 @@ func (b *barrier) start(n int) {
 }
 
 // arrive notes a job that is solved, or that failed to be.
-func (b *barrier) arrive(ok bool) {
+func (b *barrier) arrive(addr string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failed = b.failed || !ok
+	switch {
+	case err == nil:
+	case !errors.Is(err, ErrSkipped):
+		b.failed = &SkippedError{By: addr}
+	case b.failed == nil:
+		b.failed = err
+	}
 	if b.left--; b.left == 0 {
 		close(b.release)
 	}
 }
 
-// wait says whether all jobs were solved.
-func (b *barrier) wait(ctx context.Context) bool {
+// wait returns nil when all jobs are solved.
+func (b *barrier) wait(ctx context.Context) error {
 	select {
 	case <-b.release:
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return !b.failed
+		return b.failed
 	case <-ctx.Done():
-		return false
+		return ErrSkipped
 	}
 }
