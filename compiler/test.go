@@ -33,7 +33,7 @@ func (p *Program) TestGraph(addrs []string) (*ir.Graph, hcl.Diagnostics) {
 	if all.HasErrors() {
 		return nil, all
 	}
-	return assemble(p.Module.Files, once(tests), main), all
+	return assemble(p.Module.Files, gates(tests), main), all
 }
 
 // testsAt returns the tests that one address stands for.
@@ -56,39 +56,30 @@ func (p *Program) testsAt(addr string) ([]*ir.Target, *hcl.Diagnostic) {
 			return nil, d
 		}
 	}
-	tests := gates(found, nil)
+	tests := gates(found)
 	if len(tests) == 0 {
 		return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("%q has no tests", addr), "It is no test, and nothing that it stands for requires one.")
 	}
 	return tests, nil
 }
 
-// gates returns the tests among targets and those that the others require, whoever
-// requires them on the way.
-func gates(targets, seen []*ir.Target) (tests []*ir.Target) {
-	for _, t := range targets {
-		if t.Test {
-			tests = append(tests, t)
-			continue
-		}
-		for _, s := range seen {
-			if s == t {
-				return tests // a circle, which Resolve reported
-			}
-		}
-		tests = append(tests, gates(t.Requires, append(seen, t))...)
-	}
-	return tests
-}
-
-// once drops repetitions.
-func once(targets []*ir.Target) (out []*ir.Target) {
+// gates returns the tests among targets and those that the others require,
+// themselves or through what they require, each once.
+func gates(targets []*ir.Target) (tests []*ir.Target) {
 	seen := map[*ir.Target]bool{}
-	for _, t := range targets {
-		if !seen[t] {
+	var visit func([]*ir.Target)
+	visit = func(ts []*ir.Target) {
+		for _, t := range ts {
+			switch {
+			case seen[t]:
+				continue
+			case t.Test:
+				tests = append(tests, t)
+			}
 			seen[t] = true
-			out = append(out, t)
+			visit(t.Requires)
 		}
 	}
-	return out
+	visit(targets)
+	return tests
 }
