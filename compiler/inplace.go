@@ -23,5 +23,5 @@ func importDockerfile(src []byte, req eval.DockerfileRequest) (*eval.ImportedDoc
 	if res == nil {
 		return nil, diags
 	}
-	return &eval.ImportedDockerfile{HCL: res.HCL, Stage: strings.TrimPrefix(res.Default, "stage."), Lines: res.Lines}, diags
+	return &eval.ImportedDockerfile{HCL: res.HCL, Stage: strings.TrimPrefix(res.Default, "stage."), Lines: res.Lines, Names: res.Names, Addrs: res.Stages, TargetStage: res.TargetStage}, diags
 }

@@ -17,6 +17,7 @@ import (
 
 // run is one exec operation.
 func (w *lowering) run(s *ir.Run) {
+	s = w.s.ir.InPlace.Run(s)
 	args, opts := w.runArgs(s)
 	if len(args) == 0 {
 		w.errorf(CodeCommand, s.Range, "A command without words", "The command is an empty list.")

@@ -3,6 +3,7 @@ package llb
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +24,7 @@ func (w *lowering) triggers(texts []string) []ir.Step {
 		at = r.Range
 	}
 	r := dockerfile.Reader{
-		Context: w.l.defaultContext(),
+		Context: w.mainContext(),
 		From:    w.triggerSource,
 		Range:   func(*parser.Node) hcl.Range { return at },
 	}
@@ -49,6 +50,15 @@ func readTrigger(r *dockerfile.Reader, text string) ([]ir.Step, error) {
 		return nil, errors.New("it must be a single instruction")
 	}
 	return r.Steps(res.AST.Children[0])
+}
+
+// mainContext is the main context of the stage's triggers: that of the Dockerfile
+// which the stage comes from, or the graph's.
+func (w *lowering) mainContext() *ir.Context {
+	if p := w.s.ir.InPlace; p != nil && p.Main != nil && (p.Main.Name == "default" || slices.Contains(w.l.graph.Contexts, p.Main)) {
+		return p.Main
+	}
+	return w.l.defaultContext()
 }
 
 // defaultContext is the main context, which a base's trigger may read although no

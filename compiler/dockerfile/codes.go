@@ -54,6 +54,6 @@ var Titles = map[diag.Code]string{
 	CodeTrigger:     "not an onbuild instruction",
 	CodeNoCache:     "no_cache is not kept in a Dockerfile",
 	CodeLLBOnly:     "a construct that no Dockerfile has",
-	CodeMainContext: "docker build takes no image for its main context",
+	CodeMainContext: "a main context that docker build cannot have",
 	CodeName:        "a stage name that BuildKit does not accept",
 }

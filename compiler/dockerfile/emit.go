@@ -256,9 +256,14 @@ func (e *emitter) nameContexts() {
 	}
 	e.main = e.graph.Main // when nothing else reads it, a base's triggers may
 	sort.Slice(used, func(i, j int) bool { return used[i].Name < used[j].Name })
+	var first *ir.Context
 	for _, c := range used {
 		if c.Name == "default" {
-			e.main = c
+			if first != nil {
+				e.errorf(CodeMainContext, c.Range, "Two main contexts in one Dockerfile",
+					"The target reads the module's directory with the ignore rules of a Dockerfile in place, and with others. A Dockerfile has one main context; give dockerfile() a context of its own.")
+			}
+			e.main, first = c, c
 			continue
 		}
 		name := referenceName(c.Name)

@@ -54,6 +54,10 @@ func (w *writer) stage() string {
 		w.b.WriteString(r.Stage.Name)
 	}
 	w.b.WriteString(" AS " + nameMark + "\n")
+	if s.NoCache && s.InPlace != nil {
+		w.e.diags = append(w.e.diags, diag.Warning(CodeNoCache, s.Range, "no_cache is not kept in a Dockerfile",
+			"Whether a cache is used, the caller says: docker build --no-cache-filter "+s.Name+"."))
+	}
 	for _, step := range s.Steps {
 		w.step = step
 		w.comment(step.Meta().Comment)

@@ -12,6 +12,7 @@ import (
 )
 
 func (w *writer) run(s *ir.Run) {
+	s = w.v.stage.InPlace.Run(s)
 	flags := w.runFlags(s)
 	w.unsayable(s)
 	switch {

@@ -95,6 +95,9 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 			c.Range = it.rng
 			return ir.ContextSource{Context: c, Platform: s.Platform}
 		}
+		if src := ev.inPlace.imageSource(v.Image); src != nil {
+			return src
+		}
 		return s
 	case KindDockerfile:
 		if st := ev.dockerfileStage(it, v, p); st != nil {

@@ -1,12 +1,9 @@
 package eval
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"reflect"
-	"strings"
-	"testing/fstest"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -15,17 +12,27 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 
 	"github.com/hbuild/hbuild/compiler/ir"
-	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
-// Dockerfile is what dockerfile() makes: a stage of a Dockerfile.
+// Dockerfile is what dockerfile() makes: a stage of a Dockerfile, and what the
+// flags of docker build say of it.
 type Dockerfile struct {
-	Path    string // in the module; "" when Text is the file
-	Text    string
-	Target  string // "" is the last stage
-	Args    map[string]string
-	Context *Value // nil is context.default
+	Path     string // in the module; "" when Text is the file
+	Text     string
+	Target   string // "" is the last stage
+	Args     map[string]string
+	Context  *Value // nil is context.default
+	Contexts map[string]*Value
+	Labels   []ir.KV            // by key
+	Platform *ocispecs.Platform // nil is the target's
+	Secrets  map[string]*Value  // by the Dockerfile's id
+	SSH      map[string]*Value  // by the Dockerfile's id
+	Network  ir.NetMode         // "" leaves it to the target
+	Hosts    cty.Value          // cty.NilVal for none
+	Ulimits  cty.Value          // cty.NilVal for none
+	NoCache  []string           // stages; case does not count
+	NoCaches bool               // all of them
 }
 
 // DockerfileRequest says what to import of a Dockerfile.
@@ -41,54 +48,186 @@ type ImportedDockerfile struct {
 	HCL   []byte
 	Stage string            // the name of the stage that was asked for
 	Lines map[int]hcl.Range // lines of HCL to what they were in the Dockerfile
+	// Names are the names of the Dockerfile's stages, in its order, "" for none, and
+	// Addrs what they are called in HCL, "" for one that the target does not need.
+	Names, Addrs []string
+	// TargetStage is what TARGETSTAGE is when the stage is built by itself.
+	TargetStage string
 }
 
 // ImportFunc writes a Dockerfile as HCL. The compiler gives the importer's, which
 // itself needs this package.
 type ImportFunc func(src []byte, req DockerfileRequest) (*ImportedDockerfile, hcl.Diagnostics)
 
-// The options of dockerfile(): those that it takes, and those of the design that
-// it does not take yet.
-var (
-	dockerfileOptions = []string{"target", "args", "context"}
-	dockerfileLater   = []string{"contexts", "labels", "platform", "secrets", "ssh", "network", "hosts", "ulimits", "no_cache"}
-)
+// dockerfileOptions are the options of dockerfile().
+var dockerfileOptions = []string{"target", "args", "context", "contexts", "labels", "platform", "secrets", "ssh", "network", "hosts", "ulimits", "no_cache"}
 
 var dockerfileFunc = buildFunc([]function.Parameter{{Name: "path", Type: cty.DynamicPseudoType}}, func(args []cty.Value) (*Value, error) {
 	d := &Dockerfile{Args: map[string]string{}}
 	if err := d.file(args[0]); err != nil {
 		return nil, err
 	}
-	o, err := readOptions(args, 1, "dockerfile", append(dockerfileOptions, dockerfileLater...)...)
+	o, err := readOptions(args, 1, "dockerfile", dockerfileOptions...)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range dockerfileLater {
-		if _, ok := o[name]; ok {
-			return nil, &codedError{diag.NotYet, fmt.Sprintf("The option %s of dockerfile() is not supported yet", name), "This version takes " + diag.List(dockerfileOptions, 5) + "."}
+	for _, read := range []func(options) error{d.readStrings, d.readBuildArgs, d.readContexts, d.readSupplied, d.readNoCache} {
+		if err := read(o); err != nil {
+			return nil, err
 		}
 	}
-	if d.Target, err = o.str("target"); err != nil {
-		return nil, err
-	}
-	if v, ok := o["context"]; ok {
-		if d.Context = FromCty(v); d.Context == nil || d.Context.Kind != kContext {
-			return nil, &codedError{diag.WrongKind, "context takes a context", "It is " + describe(v) + "; write context.NAME."}
-		}
-	}
-	if v, ok := o["args"]; ok {
-		m, err := convert.Convert(v, cty.Map(cty.String))
-		if err != nil {
-			return nil, &codedError{diag.WrongType, "args takes a map of strings", "It is " + describe(v) + "."}
-		}
-		for e := m.ElementIterator(); e.Next(); {
-			if k, val := e.Element(); !val.IsNull() {
-				d.Args[k.AsString()] = val.AsString()
-			}
-		}
-	}
+	d.Hosts, d.Ulimits = o["hosts"], o["ulimits"]
 	return &Value{Kind: KindDockerfile, Dockerfile: d}, nil
 })
+
+// readStrings reads target, platform and network.
+func (d *Dockerfile) readStrings(o options) (err error) {
+	if d.Target, err = o.str("target"); err != nil {
+		return err
+	}
+	platform := &Image{}
+	if err := readPlatform(o, platform); err != nil {
+		return err
+	}
+	d.Platform = platform.Platform
+	mode, err := o.str("network")
+	if err != nil {
+		return err
+	}
+	if mode != "" && !slices.Contains(networks, mode) {
+		return &codedError{diag.BadNetwork, fmt.Sprintf("%q is no network", mode), "It is one of " + diag.List(networks, 3) + "." + diag.DidYouMean(mode, networks)}
+	}
+	d.Network = ir.NetMode(mode)
+	return nil
+}
+
+// readBuildArgs reads args and labels.
+func (d *Dockerfile) readBuildArgs(o options) error {
+	args, err := o.strings("args")
+	if err != nil {
+		return err
+	}
+	for _, kv := range args {
+		d.Args[kv.Key] = kv.Value
+	}
+	d.Labels, err = o.strings("labels")
+	return err
+}
+
+// strings reads a map of strings, by key; what is null is not there.
+func (o options) strings(name string) (out []ir.KV, err error) {
+	v, ok := o[name]
+	if !ok {
+		return nil, nil
+	}
+	m, err := convert.Convert(v, cty.Map(cty.String))
+	if err != nil || v.Type() == Type {
+		return nil, &codedError{diag.WrongType, name + " takes a map of strings", "It is " + describe(v) + "."}
+	}
+	for e := m.ElementIterator(); e.Next(); {
+		if k, val := e.Element(); !val.IsNull() {
+			out = append(out, ir.KV{Key: k.AsString(), Value: val.AsString()})
+		}
+	}
+	return out, nil
+}
+
+// replacements are the kinds that may stand for a stage or an image of a
+// Dockerfile.
+var replacements = []Kind{kStage, KindImage, KindScratch, kContext, KindGit, KindHTTP, KindMerge, KindDiff, KindDockerfile}
+
+// readContexts reads context and contexts.
+func (d *Dockerfile) readContexts(o options) (err error) {
+	if v, ok := o["context"]; ok {
+		if d.Context = FromCty(v); d.Context == nil || d.Context.Kind != kContext {
+			return &codedError{diag.WrongKind, "context takes a context", "It is " + describe(v) + "; write context.NAME."}
+		}
+	}
+	d.Contexts, err = o.values("contexts", func(v *Value) string { return "" }, replacements...)
+	return err
+}
+
+// readSupplied reads secrets and ssh.
+func (d *Dockerfile) readSupplied(o options) (err error) {
+	id := func(v *Value) string { return v.Inst.Name() }
+	if d.Secrets, err = o.values("secrets", id, kSecret); err != nil {
+		return err
+	}
+	d.SSH, err = o.values("ssh", id, kSSH)
+	return err
+}
+
+// values reads a map of build values. A list of them is one by the names that id
+// gives; one whose name is "" cannot stand in a list.
+func (o options) values(name string, id func(*Value) string, kinds ...Kind) (map[string]*Value, error) {
+	v, ok := o[name]
+	if !ok {
+		return nil, nil
+	}
+	t := v.Type()
+	keyed := t.IsObjectType() || t.IsMapType()
+	if !keyed && !t.IsTupleType() && !t.IsListType() && !t.IsSetType() {
+		return nil, &codedError{diag.WrongType, name + " takes a map of names to values", "It is " + describe(v) + "."}
+	}
+	out := map[string]*Value{}
+	for e := v.ElementIterator(); e.Next(); {
+		k, el := e.Element()
+		if el.IsNull() {
+			continue
+		}
+		val := FromCty(el)
+		if val == nil || !slices.Contains(kinds, val.Kind) {
+			return nil, &codedError{diag.WrongKind, fmt.Sprintf("%s takes %s", name, kindList(kinds)), fmt.Sprintf("One of them is %s.", describe(el))}
+		}
+		key := id(val)
+		if keyed {
+			key = k.AsString()
+		}
+		if key == "" {
+			return nil, &codedError{diag.WrongType, name + " takes a map of names to values", "The names are those of the Dockerfile: " + name + " = { NAME = … }."}
+		}
+		out[key] = val
+	}
+	return out, nil
+}
+
+// readNoCache reads no_cache: true, or the names of stages.
+func (d *Dockerfile) readNoCache(o options) error {
+	v, ok := o["no_cache"]
+	if !ok {
+		return nil
+	}
+	if all, err := convert.Convert(v, cty.Bool); err == nil {
+		d.NoCaches = all.True()
+		return nil
+	}
+	list, err := convert.Convert(v, cty.Set(cty.String))
+	if err != nil || v.Type() == Type {
+		return &codedError{diag.WrongType, "no_cache takes true, or names of stages", "It is " + describe(v) + "."}
+	}
+	for e := list.ElementIterator(); e.Next(); {
+		if _, el := e.Element(); !el.IsNull() {
+			d.NoCache = append(d.NoCache, el.AsString())
+		}
+	}
+	return nil
+}
+
+// identity is what makes two Dockerfiles in place the same.
+func (d *Dockerfile) identity() string {
+	of := func(values map[string]*Value) (out []string) {
+		for _, k := range slices.Sorted(maps.Keys(values)) {
+			out = append(out, k+"="+values[k].identity())
+		}
+		return out
+	}
+	from := ""
+	if d.Context != nil {
+		from = d.Context.identity()
+	}
+	return fmt.Sprintf("dockerfile %q %q %q %q %s %q %q %v %q %q %s %#v %#v %q %v", d.Path, d.Text, d.Target, d.Args, from,
+		of(d.Contexts), d.Labels, platformKey(d.Platform), of(d.Secrets), of(d.SSH), d.Network, d.Hosts, d.Ulimits, d.NoCache, d.NoCaches)
+}
 
 // file reads the first argument: a path, or an object with a text.
 func (d *Dockerfile) file(v cty.Value) error {
@@ -112,165 +251,4 @@ func (d *Dockerfile) file(v cty.Value) error {
 	}
 	d.Text = text.AsString()
 	return nil
-}
-
-// nested is a Dockerfile that was imported: a module of its own.
-type nested struct {
-	ev    *Evaluator
-	stage *Instance
-	lines map[int]hcl.Range
-	call  hcl.Range
-	owner string             // tells its stages' names from those of others
-	moved map[*ir.Stage]bool // stages that have their own names and places
-}
-
-// dockerfileStage is the stage that a dockerfile() stands for; nil when there are
-// errors.
-func (ev *Evaluator) dockerfileStage(it *item, v *Value, p *ocispecs.Platform) *ir.Stage {
-	key := v.identity()
-	n, ok := ev.nested[key]
-	if !ok {
-		n = ev.importDockerfile(it, v)
-		ev.nested[key] = n
-	}
-	if n == nil {
-		return nil
-	}
-	st := n.ev.stage(n.stage, p)
-	for _, s := range ir.Reach(st) {
-		if !n.moved[s] {
-			n.moved[s] = true
-			s.Name = ev.uniqueName(s.Name, n.owner+" "+s.Addr)
-			s.Addr = v.Describe() + " " + s.Addr
-			n.place(reflect.ValueOf(s))
-		}
-	}
-	for _, d := range n.ev.Diagnostics() {
-		moved := *d
-		moved.Expression, moved.EvalContext = nil, nil // of a text that nobody has
-		n.place(reflect.ValueOf(&moved))
-		ev.add(&moved)
-	}
-	return st
-}
-
-// importDockerfile reads a Dockerfile and prepares to evaluate it.
-func (ev *Evaluator) importDockerfile(it *item, v *Value) *nested {
-	d := v.Dockerfile
-	ctx := ev.DefaultContext()
-	if d.Context != nil {
-		ctx = ev.localContext(d.Context.Inst)
-	}
-	name, src, ok := ev.readDockerfile(it, d)
-	if !ok || ctx == nil {
-		return nil
-	}
-	if ev.opt.Import == nil {
-		it.errorf(diag.NotYet, "dockerfile() cannot be used here", "Nothing imports Dockerfiles.")
-		return nil
-	}
-	ev.mod.Files[name] = src
-	res, diags := ev.opt.Import(src, DockerfileRequest{Name: name, Target: d.Target, Args: d.Args, Platform: ev.opt.BuildPlatform})
-	for _, d := range diags {
-		if d.Subject == nil || d.Subject.Filename == "" {
-			d.Subject = it.rng.Ptr()
-		}
-		ev.add(d)
-	}
-	if res == nil || diags.HasErrors() {
-		return nil
-	}
-	// The imported file alone is the module: no vars file of the caller's is its.
-	files := fstest.MapFS{lang.MainFile: {Data: res.HCL}}
-	mod, diags := lang.Load(files, ".", lang.LoadOptions{})
-	diags = append(diags, lang.Resolve(mod, Builtins())...)
-	if diags.HasErrors() {
-		it.errorf(diag.FunctionError, "The Dockerfile cannot be used", "%s: %s", diags[0].Summary, diags[0].Detail)
-		return nil
-	}
-	sub := New(mod, files, Options{BuildPlatform: ev.opt.BuildPlatform, Contexts: ev.opt.Contexts, Check: ev.opt.Check})
-	sub.fsys = ev.fsys
-	for _, inst := range sub.instances(mod.Lookup(lang.KindContext, "default")).list {
-		inst.memo = ctx
-	}
-	stage := sub.instances(mod.Lookup(lang.KindStage, res.Stage)).list[0]
-	return &nested{ev: sub, stage: stage, lines: res.Lines, call: it.rng, owner: v.identity(), moved: map[*ir.Stage]bool{}}
-}
-
-// readDockerfile reads the file of a dockerfile() and names it for messages.
-func (ev *Evaluator) readDockerfile(it *item, d *Dockerfile) (string, []byte, bool) {
-	if d.Path == "" {
-		return fmt.Sprintf("Dockerfile at %s:%d", it.rng.Filename, it.rng.Start.Line), []byte(d.Text), true
-	}
-	full, ok := ev.abs(d.Path)
-	if !ok || strings.HasPrefix(d.Path, "/") {
-		it.errorf(diag.BadPath, "The Dockerfile is not in the module", "%q is not below the module's directory.", d.Path)
-		return "", nil, false
-	}
-	src, err := fs.ReadFile(ev.fsys, full)
-	if err != nil {
-		detail := fmt.Sprintf("No file is at %q.%s", d.Path, nearestFile(ev.fsys, full))
-		if !errors.Is(err, fs.ErrNotExist) {
-			detail = sentence(err.Error())
-		}
-		it.errorf(diag.MissingFile, "The Dockerfile cannot be read", "%s", detail)
-		return "", nil, false
-	}
-	if _, err := fs.Stat(ev.fsys, full+".dockerignore"); err == nil && d.Context == nil {
-		it.errorf(diag.NotYet, "The Dockerfile has an ignore file of its own", "Declare a context with ignore_file = %q and give it: dockerfile(%q, { context = context.NAME }).", d.Path+".dockerignore", d.Path)
-		return "", nil, false
-	}
-	return full, src, true
-}
-
-var (
-	rangeType   = reflect.TypeFor[hcl.Range]()
-	contextType = reflect.TypeFor[*ir.Context]()
-	stageType   = reflect.TypeFor[*ir.Stage]()
-)
-
-// place moves the ranges in a stage or diagnostic from the imported text, which
-// nobody has, to the Dockerfile, or to the call where a line came from nothing.
-// It stops at contexts, which are the caller's, and at other stages.
-func (n *nested) place(v reflect.Value) { n.placeIn(v, true) }
-
-func (n *nested) placeIn(v reflect.Value, first bool) {
-	switch v.Kind() {
-	case reflect.Interface:
-		if v.IsNil() || v.Elem().Kind() != reflect.Struct {
-			n.placeIn(v.Elem(), false)
-			return
-		}
-		if v.CanSet() { // what an interface holds by value changes as a whole
-			c := reflect.New(v.Elem().Type()).Elem()
-			c.Set(v.Elem())
-			n.placeIn(c, false)
-			v.Set(c)
-		}
-	case reflect.Pointer:
-		if !v.IsNil() && v.Type() != contextType && (first || v.Type() != stageType) {
-			n.placeIn(v.Elem(), false)
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			n.placeIn(v.Index(i), false)
-		}
-	case reflect.Struct:
-		if v.Type() != rangeType {
-			for i := range v.NumField() {
-				n.placeIn(v.Field(i), false)
-			}
-			return
-		}
-		if !v.CanSet() {
-			return
-		}
-		if r := v.Addr().Interface().(*hcl.Range); r.Filename == lang.MainFile {
-			to, ok := n.lines[r.Start.Line]
-			if !ok {
-				to = n.call
-			}
-			*r = to
-		}
-	}
 }

@@ -106,6 +106,7 @@ type Evaluator struct {
 	implicits   map[string]*ir.Context
 	combines    map[string]*ir.Stage // of merge() and diff()
 	nested      map[string]*nested   // of dockerfile()
+	inPlace     *inPlace             // who uses the Dockerfile that this is; nil when it is none
 	givenImages map[string]bool      // names of --context that replaced an image
 	git         cty.Value
 	provenance  *ir.Provenance // nil when it is not asked for

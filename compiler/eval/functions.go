@@ -26,7 +26,7 @@ type Row struct {
 func Rows() []Row {
 	return []Row{
 		{"diff", `diff(lower, upper)`, "What upper has and lower does not: the layers that were added. No Dockerfile can say it.", diffFunc},
-		{"dockerfile", `dockerfile(path, { target, args, context }?)`, "A stage of a Dockerfile, the last one by default; dockerfile({ text = … }) has its text. args are its build arguments.", dockerfileFunc},
+		{"dockerfile", `dockerfile(path, { target, args, context, contexts, labels, platform, secrets, ssh, network, hosts, ulimits, no_cache }?)`, "A stage of a Dockerfile, the last one by default; dockerfile({ text = … }) has its text. The options are docker build's.", dockerfileFunc},
 		{"git", `git(url, { ref, commit, subdir, keep_git_dir, submodules, fetch_by_commit }?)`, "A checkout of a git repository, at an address as ADD takes it.", gitFunc},
 		{"http", `http(url, { checksum, filename }?)`, "A file at an http or https address; checksum is its digest.", httpFunc},
 		{"image", `image(ref, { platform }?)`, "An image of a registry.", imageFunc},

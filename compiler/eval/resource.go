@@ -72,7 +72,14 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 		}
 	}
 	c.Path = full
-	ev.patterns(c, n, sc, full)
+	file := ".dockerignore"
+	if f, ok := ev.attrStr(n.IgnoreFile, sc); ok {
+		file = f
+	}
+	if file != "" {
+		file = path.Join(full, file)
+	}
+	ev.patterns(c, n, sc, file)
 	return c
 }
 
@@ -99,8 +106,9 @@ func nearestDir(fsys fs.FS, full string) string {
 }
 
 // patterns collects what a context leaves out: everything but the includes, then
-// the ignore file, then the excludes; the last match wins.
-func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, dir string) {
+// the ignore file (a path from the root; "" is none), then the excludes; the last
+// match wins.
+func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file string) {
 	var raw []string
 	include, hasInclude := ev.attrStrings(n.Include, sc)
 	if hasInclude {
@@ -113,11 +121,7 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, dir str
 			raw = append(raw, "!"+p)
 		}
 	}
-	file := ".dockerignore"
-	if f, ok := ev.attrStr(n.IgnoreFile, sc); ok {
-		file = f
-	}
-	fromFile := ev.ignoreFile(n, dir, file)
+	fromFile := ev.ignoreFile(n, file)
 	exclude, _ := ev.attrStrings(n.Exclude, sc)
 	own, err := ignorefile.ReadAll(strings.NewReader(strings.Join(raw, "\n")))
 	more, err2 := ignorefile.ReadAll(strings.NewReader(strings.Join(exclude, "\n")))
@@ -126,7 +130,9 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, dir str
 	}
 	c.Patterns = append(append(own, fromFile...), more...)
 	if len(own) == 0 && len(more) == 0 && len(fromFile) > 0 {
-		c.IgnoreFile = file
+		if rel, below := strings.CutPrefix(file, strings.TrimPrefix(c.Path+"/", "./")); below {
+			c.IgnoreFile = rel
+		}
 	}
 	for _, p := range append(own, more...) {
 		if _, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")}); err != nil {
@@ -135,11 +141,10 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, dir str
 	}
 }
 
-func (ev *Evaluator) ignoreFile(n *lang.Context, dir, file string) []string {
-	if file == "" {
+func (ev *Evaluator) ignoreFile(n *lang.Context, name string) []string {
+	if name == "" {
 		return nil
 	}
-	name := path.Join(dir, file)
 	if got, ok := ev.ignores[name]; ok {
 		return got
 	}

@@ -54,6 +54,9 @@ func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 		st.Root, c.Range = ir.ContextRoot{Context: c, Range: n.Range}, n.Range
 		return st
 	}
+	if ev.inPlace.replaceStage(st) {
+		return st
+	}
 	if n.Bad && n.From == nil {
 		return st
 	}
@@ -89,6 +92,9 @@ func (ev *Evaluator) imageRoot(img *Image, it *item) ir.Root {
 	if c := ev.givenImage(img); c != nil {
 		c.Range = it.rng
 		return ir.ContextRoot{Context: c, Range: it.rng}
+	}
+	if r := ev.inPlace.imageRoot(img); r != nil {
+		return r
 	}
 	return ir.ImageRoot{Ref: img.Ref, Range: it.rng}
 }

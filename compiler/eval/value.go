@@ -95,12 +95,7 @@ func (v *Value) identity() string {
 	case v.Remote != nil:
 		return fmt.Sprintf("%s %+v", v.Kind, *v.Remote)
 	case v.Dockerfile != nil:
-		d := *v.Dockerfile
-		from := ""
-		if d.Context != nil {
-			from = d.Context.identity()
-		}
-		return fmt.Sprintf("dockerfile %q %q %q %q %s", d.Path, d.Text, d.Target, d.Args, from)
+		return v.Dockerfile.identity()
 	case v.Mount != nil:
 		return fmt.Sprintf("mount %s %+v", v.Mount.Of.identity(), *v.Mount)
 	}

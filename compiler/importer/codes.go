@@ -37,6 +37,6 @@ var Titles = map[diag.Code]string{
 	CodeDropped:   "what has no effect was left out",
 	CodeFixed:     "what a caller could decide was decided",
 	CodeRefused:   "the language refuses what the Dockerfile says",
-	CodeBuildArg:  "the Dockerfile has no such argument",
+	CodeBuildArg:  "the Dockerfile has no such argument, stage, image, secret or agent",
 	CodeLeftOut:   "a stage that nothing needs cannot be imported",
 }

@@ -61,7 +61,9 @@ func (im *importer) finish() *Result {
 			addr = "stage." + st.name
 		}
 		res.Stages = append(res.Stages, addr)
+		res.Names = append(res.Names, st.cmd.Name)
 	}
+	res.TargetStage = im.targetStage()
 	return res
 }
 

@@ -49,6 +49,10 @@ type Result struct {
 	// Stages are the addresses ("stage.build") of the Dockerfile's stages, in its
 	// order; "" for one that was left out.
 	Stages []string
+	// Names are what the Dockerfile calls its stages, in its order; "" for none.
+	Names []string
+	// TargetStage is what TARGETSTAGE is when the default stage is built.
+	TargetStage string
 	// Default is the address of the stage that the target default builds.
 	Default string
 	// Lines are the instructions that the lines of HCL, from 1, came from, for

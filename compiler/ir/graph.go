@@ -55,6 +55,9 @@ type Stage struct {
 	Steps []Step
 	// NoCache runs its runs and copies again, as a caller's --no-cache=STAGE asks.
 	NoCache bool
+	// InPlace is what is said of the Dockerfile that the stage comes from; nil for
+	// a stage of hbuild's own.
+	InPlace *InPlace
 	// Comment holds the comment lines above the block, without their markers.
 	Comment []string
 	// Description is the first sentence that `hbuild list` shows; may be empty.

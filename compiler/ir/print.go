@@ -70,7 +70,7 @@ func (p *printer) comment(indent string, lines []string) {
 func (p *printer) stage(s *Stage) {
 	p.line("")
 	p.comment("", s.Comment)
-	p.line("stage %s (%s) from %s%s", s.name(), s.Addr, rootText(s.Root), opt(" platform", s.Platform.text())+flag(" no-cache", s.NoCache))
+	p.line("stage %s (%s) from %s%s", s.name(), s.Addr, rootText(s.Root), opt(" platform", s.Platform.text())+flag(" no-cache", s.NoCache)+s.InPlace.text())
 	for _, step := range s.Steps {
 		m := step.Meta()
 		p.comment("  ", m.Comment)
@@ -200,17 +200,26 @@ func runText(s *Run) string {
 	if s.ExitCodes != nil {
 		text += fmt.Sprintf(" exit-codes=%d", s.ExitCodes)
 	}
-	for _, h := range s.Hosts {
-		text += " host=" + h.Name + "=" + h.IP
-	}
-	for _, u := range s.Ulimits {
-		text += fmt.Sprintf(" ulimit=%s=%d:%d", u.Name, u.Soft, u.Hard)
-	}
+	text += hostsText(s.Hosts) + ulimitsText(s.Ulimits)
 	if s.Limits != (Limits{}) {
 		text += fmt.Sprintf(" limits=%+v", s.Limits)
 	}
 	for i := range s.Mounts {
 		text += "\n    mount " + mountText(&s.Mounts[i])
+	}
+	return text
+}
+
+func hostsText(hosts []Host) (text string) {
+	for _, h := range hosts {
+		text += " host=" + h.Name + "=" + h.IP
+	}
+	return text
+}
+
+func ulimitsText(limits []Ulimit) (text string) {
+	for _, u := range limits {
+		text += fmt.Sprintf(" ulimit=%s=%d:%d", u.Name, u.Soft, u.Hard)
 	}
 	return text
 }
