@@ -27,6 +27,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang/diag"
 	"github.com/hbuild/hbuild/llb"
 	"github.com/hbuild/hbuild/llb/solve"
 )
@@ -160,6 +161,8 @@ type lowering struct {
 	given *Givens
 	once  sync.Once
 	out   []*llb.Result
+	defs  []*bk.Definition
+	own   []map[digest.Digest]bool // by request: the operations of no other target
 	diags hcl.Diagnostics
 	cause error
 }
@@ -189,11 +192,12 @@ func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Res
 			plats = append(plats, w.Platforms...)
 		}
 		res := &resolver{ImageMetaResolver: c}
-		defer func() { l.cause = res.err }()
+		defer func() { l.cause = errors.Join(res.err, l.cause) }()
 		l.out, l.diags = llb.LowerAll(ctx, l.graph, l.reqs, llb.Options{
 			Resolver: res, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
 			LocalName: localName, SharedContext: len(l.reqs) > 1, Given: l.given.Load(c, res.note),
 		})
+		l.marshal(ctx)
 	})
 	if l.out[i] == nil || l.diags.HasErrors() && !l.opt.KeepGoing {
 		return nil, l.failed()
@@ -208,22 +212,66 @@ func (l *lowering) callback(i int) solve.Lower {
 		if err != nil {
 			return nil, err
 		}
-		def, err := res.Definition(ctx)
-		if err != nil {
-			return nil, err
+		if l.defs[i] == nil {
+			return nil, l.failed()
 		}
 		config, err := json.Marshal(res.Image)
 		if err != nil {
 			return nil, err
 		}
-		return &solve.Lowered{Definition: def, Config: config}, nil
+		return &solve.Lowered{Definition: l.defs[i], Config: config, Own: l.own[i]}, nil
+	}
+}
+
+// marshal makes all definitions, and finds out which of their operations belong to
+// one target alone.
+func (l *lowering) marshal(ctx context.Context) {
+	l.defs, l.own = make([]*bk.Definition, len(l.out)), make([]map[digest.Digest]bool, len(l.out))
+	owner := map[digest.Digest]*ir.Target{} // nil: of several
+	var digests [][]digest.Digest
+	var targets []*ir.Target
+	for _, t := range l.graph.Targets {
+		for range llb.Requests(t) {
+			targets = append(targets, t)
+		}
+	}
+	for i, res := range l.out {
+		digests = append(digests, nil)
+		if res == nil {
+			continue
+		}
+		def, err := res.Definition(ctx)
+		if err != nil {
+			l.cause = errors.Join(l.cause, err)
+			l.diags = append(l.diags, diag.Error(BuildFailed, targets[i].Range, "The definition cannot be made", sentence(err.Error())))
+			continue
+		}
+		l.defs[i] = def
+		if len(l.graph.Targets) == 1 {
+			continue // there is nobody to share with
+		}
+		for _, dt := range def.Def {
+			d := digest.FromBytes(dt)
+			digests[i] = append(digests[i], d)
+			if first, ok := owner[d]; !ok {
+				owner[d] = targets[i]
+			} else if first != targets[i] {
+				owner[d] = nil
+			}
+		}
+	}
+	for i, ds := range digests {
+		l.own[i] = map[digest.Digest]bool{}
+		for _, d := range ds {
+			l.own[i][d] = owner[d] != nil
+		}
 	}
 }
 
 // job makes a target's job. Requests are in the order of llb.Requests.
 func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	j := solve.Job{
-		Addr: t.Addr, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
+		Addr: t.Addr, Range: t.Range, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
 		Attest: t.Attest, Epoch: t.Options.Epoch, NoCache: t.NoCache, Pull: t.Pull,
 		Outputs: t.Outputs, OutputsInRoot: len(t.Outputs) > 0,
 	}

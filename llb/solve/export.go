@@ -67,7 +67,7 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 			}
 		}
 		return resultOf(files)
-	}, r.tracker.stream(j.Addr))
+	}, r.tracker.stream(j.label()))
 	if err != nil {
 		return receiveError(err, s)
 	}
@@ -188,7 +188,7 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 	}
 	resp, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		return r.imageResult(ctx, c, j, lowered)
-	}, r.tracker.stream(j.Addr))
+	}, r.tracker.stream(j.label()))
 	if err != nil {
 		for _, rc := range received {
 			err = receiveError(err, rc.staging)

@@ -33,6 +33,11 @@ func (r *runner) runJob(ctx context.Context, c gateway.Client, j *job) {
 	}
 	j.result.Err = err
 	if err != nil && !errors.Is(err, ErrSkipped) && !r.goesOn(j) {
+		r.mu.Lock()
+		if r.culprit == "" {
+			r.culprit = j.Addr
+		}
+		r.mu.Unlock()
 		r.cancel(context.Canceled)
 	}
 }
@@ -196,7 +201,7 @@ func (r *runner) lower(ctx context.Context, c gateway.Client, j *job, lower Lowe
 	if j.NoCache {
 		l = withoutCache(l)
 	}
-	steps, err := r.tracker.define(l)
+	steps, err := r.tracker.define(j.label(), l)
 	j.steps = append(j.steps, steps...)
 	return l, err
 }
@@ -222,7 +227,7 @@ func withoutCache(l *Lowered) *Lowered {
 		m.IgnoreCache = true
 		def.Metadata[d] = m
 	}
-	return &Lowered{Definition: &def, Config: l.Config}
+	return &Lowered{Definition: &def, Config: l.Config, Own: l.Own}
 }
 
 // solve evaluates one definition; the reference of the empty file system is nil.

@@ -2,51 +2,185 @@ package solve
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Metadata is the content of a metadata file: what each target made, by address.
-type Metadata map[string]TargetMetadata
+// MetadataVersion is the version of [Metadata]. Fields are added without a new one;
+// none is removed or changes its meaning.
+const MetadataVersion = 1
 
-// TargetMetadata is what one target made.
-type TargetMetadata struct {
-	Digest       string               `json:"digest,omitempty"`
-	ConfigDigest string               `json:"config_digest,omitempty"`
-	Descriptor   *ocispecs.Descriptor `json:"descriptor,omitempty"`
-	Platforms    []string             `json:"platforms,omitempty"`
-	Tags         []string             `json:"tags,omitempty"`
-	Pushed       []string             `json:"pushed,omitempty"`
-	Files        []WrittenFile        `json:"files,omitempty"`
-	StepsRun     int                  `json:"steps_run"`
-	StepsCached  int                  `json:"steps_cached"`
-	// DurationMS is from the target's start to the end of its last effect.
+// The results of a call, of a target and of a test.
+const (
+	ResultDone    = "done"    // of a call or a target
+	ResultPassed  = "passed"  // of a test
+	ResultFailed  = "failed"  // of all three
+	ResultSkipped = "skipped" // of a target or a test: stopped, or not begun, because of a failure
+)
+
+// Metadata is the content of a metadata file: what a call did (spec/metadata.md).
+type Metadata struct {
+	Version int    `json:"version"`
+	Result  string `json:"result"`
+	// StepsRun and StepsCached count each step once, however many targets share it.
+	StepsRun    int   `json:"steps_run"`
+	StepsCached int   `json:"steps_cached"`
+	BytesSent   int64 `json:"bytes_sent"` // of files of contexts
+	DurationMS  int64 `json:"duration_ms"`
+	// Targets are by address; a stage or an artifact that was asked for is one.
+	Targets map[string]TargetMetadata `json:"targets"`
+	Tests   map[string]TestMetadata   `json:"tests"`
+}
+
+// WorkMetadata is what targets and tests have in common.
+type WorkMetadata struct {
+	Result string `json:"result"`
+	// SkippedBy is the address of the target or the test whose failure stopped this
+	// one; empty when the call as a whole ended early.
+	SkippedBy string         `json:"skipped_by,omitempty"`
+	Error     *ErrorMetadata `json:"error,omitempty"`
+	Source    *Position      `json:"source,omitempty"` // of the block
+	Steps     []StepResult   `json:"steps"`
+	// StepsRun counts those of Steps that ran or failed, StepsCached the cached ones.
+	StepsRun    int `json:"steps_run"`
+	StepsCached int `json:"steps_cached"`
+	// DurationMS is from the start to the end of the last effect.
 	DurationMS int64 `json:"duration_ms"`
 }
 
-// Metadata returns what the jobs that succeeded made.
-func (r *Result) Metadata() Metadata {
-	m := Metadata{}
-	for _, j := range r.Jobs {
-		if j.Err != nil {
+// TargetMetadata is what became of one target. Lists are never null.
+type TargetMetadata struct {
+	WorkMetadata
+	Digest       string               `json:"digest,omitempty"`
+	ConfigDigest string               `json:"config_digest,omitempty"`
+	Descriptor   *ocispecs.Descriptor `json:"descriptor,omitempty"`
+	Platforms    []string             `json:"platforms"`
+	Tags         []string             `json:"tags"`
+	Pushed       []string             `json:"pushed"`
+	Loaded       string               `json:"loaded,omitempty"` // what the image was loaded into: "docker"
+	Files        []WrittenFile        `json:"files"`
+	Requires     []string             `json:"requires"` // addresses of targets
+	// Tests are those that gate the target, with their results.
+	Tests map[string]string `json:"tests"`
+}
+
+// TestMetadata is what became of one test.
+type TestMetadata struct {
+	WorkMetadata
+}
+
+// ErrorMetadata is why a target or a test failed.
+type ErrorMetadata struct {
+	Message  string    `json:"message"`
+	Source   *Position `json:"source,omitempty"`
+	Step     string    `json:"step,omitempty"`
+	ExitCode *int      `json:"exit_code,omitempty"` // of a step that exited
+	Log      []string  `json:"log,omitempty"`       // the last lines of its output
+}
+
+// Metadata returns what the call did; err is what it returned.
+func (r *Result) Metadata(err error) Metadata {
+	m := Metadata{
+		Version: MetadataVersion, Result: ResultDone, StepsRun: r.StepsRun, StepsCached: r.StepsCached, BytesSent: r.BytesSent,
+		DurationMS: r.Duration.Milliseconds(), Targets: map[string]TargetMetadata{}, Tests: map[string]TestMetadata{},
+	}
+	if err != nil {
+		m.Result = ResultFailed
+	}
+	results := map[string]string{}
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		results[j.Addr] = j.outcome()
+	}
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		w := j.work()
+		if j.Test {
+			m.Tests[j.Addr] = TestMetadata{w}
 			continue
 		}
-		m[j.Addr] = TargetMetadata{
-			Digest: j.Digest, ConfigDigest: j.ConfigDigest, Descriptor: j.Descriptor,
-			Platforms: j.Platforms, Tags: j.Tags, Pushed: j.Pushed, Files: j.Files,
-			StepsRun: j.StepsRun, StepsCached: j.StepsCached, DurationMS: j.Duration.Milliseconds(),
+		t := TargetMetadata{
+			WorkMetadata: w, Digest: j.Digest, ConfigDigest: j.ConfigDigest, Descriptor: j.Descriptor,
+			Platforms: list(j.Platforms), Tags: list(j.Tags), Pushed: list(j.Pushed), Loaded: j.Loaded, Files: list(j.Files),
+			Requires: list(j.Requires), Tests: map[string]string{},
 		}
+		for _, addr := range j.Gates {
+			t.Tests[addr] = results[addr]
+		}
+		m.Targets[j.Addr] = t
 	}
 	return m
 }
+
+// list is an empty list for none: the difference to null has no meaning.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+// outcome is the job's result in one word.
+func (j *JobResult) outcome() string {
+	switch {
+	case j.Err == nil && j.Test:
+		return ResultPassed
+	case j.Err == nil:
+		return ResultDone
+	case errors.Is(j.Err, ErrSkipped):
+		return ResultSkipped
+	}
+	return ResultFailed
+}
+
+func (j *JobResult) work() WorkMetadata {
+	w := WorkMetadata{
+		Result: j.outcome(), SkippedBy: j.skippedBy(), Source: j.Source, Steps: list(j.Steps),
+		StepsRun: j.StepsRun, StepsCached: j.StepsCached, DurationMS: j.Duration.Milliseconds(),
+	}
+	if w.Result != ResultFailed {
+		return w
+	}
+	w.Error = &ErrorMetadata{Message: j.Err.Error()}
+	if s := SourceOf(j.Err); s != nil {
+		w.Error.Source = positionOf(s.Range)
+	}
+	var step *StepError
+	if errors.As(j.Err, &step) {
+		w.Error.Step, w.Error.Log = step.Step, step.Log
+		if step.ExitCode >= 0 {
+			w.Error.ExitCode = &step.ExitCode
+		}
+	}
+	return w
+}
+
+// skippedBy is the job that is to blame for a skipped one.
+func (j *JobResult) skippedBy() string {
+	var s *SkippedError
+	if errors.As(j.Err, &s) {
+		return s.By
+	}
+	return ""
+}
+
+// nothing is the result of a call that ended before it began or that nobody knows
+// the end of.
+func (r *Request) nothing(took time.Duration) *Result {
+	res := &Result{Duration: took}
+	for _, j := range r.Jobs {
+		res.Jobs = append(res.Jobs, JobResult{Addr: j.Addr, Test: j.Test, Err: ErrSkipped, Requires: j.Requires, Gates: j.Gates, Source: positionOf(j.Range)})
+	}
+	return res
+}
+
+// errMetadataFile marks a metadata file that cannot be written.
+var errMetadataFile = fmt.Errorf("%w: metadata file", ErrRequest)
 
 // checkMetadataFile refuses, before anything is built, a file that cannot be
 // written after it.
@@ -55,92 +189,22 @@ func checkMetadataFile(dest string) error {
 		return nil
 	}
 	if fi, err := os.Stat(filepath.Dir(dest)); err != nil || !fi.IsDir() {
-		return fmt.Errorf("%w: metadata file %s: there is no directory %s", ErrRequest, dest, filepath.Dir(dest))
+		return fmt.Errorf("%w %s: there is no directory %s", errMetadataFile, dest, filepath.Dir(dest))
 	}
 	if fi, err := os.Stat(dest); err == nil && fi.IsDir() {
-		return fmt.Errorf("%w: metadata file %s: it is a directory", ErrRequest, dest)
+		return fmt.Errorf("%w %s: it is a directory", errMetadataFile, dest)
 	}
 	return nil
 }
 
-func (r *Result) writeMetadata(dest string) error {
-	data, err := json.MarshalIndent(r.Metadata(), "", "  ")
-	if err != nil {
-		return err
+// writeMetadata replaces the metadata file as a whole.
+func (r *Result) writeMetadata(dest string, err error) error {
+	data, jsonErr := json.MarshalIndent(r.Metadata(err), "", "  ")
+	if jsonErr != nil {
+		return jsonErr
 	}
 	if err := writeAtomically(dest, append(data, '\n')); err != nil {
 		return fmt.Errorf("metadata file: %w", err)
 	}
 	return nil
 }
-
-// Summary prints what was made and where it is, a line or two a job, and the sum
-// of several.
-func (r *Result) Summary(w io.Writer) {
-	done := 0
-	for _, j := range r.Jobs {
-		if j.Err == nil {
-			j.summary(w)
-			done++
-		}
-	}
-	if done > 1 {
-		fmt.Fprintf(w, "%d targets in %s: %s\n", done, r.Duration.Round(10*time.Millisecond), steps(r.StepsRun, r.StepsCached))
-	}
-}
-
-// steps says how much work there was.
-func steps(run, cached int) string {
-	unit := "steps"
-	if run == 1 {
-		unit = "step"
-	}
-	return fmt.Sprintf("%d %s run, %d cached", run, unit, cached)
-}
-
-func (j *JobResult) summary(w io.Writer) {
-	steps := steps(j.StepsRun, j.StepsCached)
-	if j.Digest == "" && len(j.Files) == 0 {
-		fmt.Fprintf(w, "%s: done (%s)\n", j.Addr, steps)
-		return
-	}
-	if j.Digest != "" {
-		fmt.Fprintf(w, "%s: %s (%s)\n", j.Addr, j.Digest, steps)
-	}
-	for _, tag := range j.Pushed {
-		fmt.Fprintf(w, "  pushed %s\n", tag)
-	}
-	if j.Loaded != "" {
-		fmt.Fprintf(w, "  loaded into %s\n", j.Loaded)
-	}
-	if j.InEngine {
-		where := "is in the engine"
-		if j.Stored && len(j.Tags) > 0 {
-			where += " as " + strings.Join(j.Tags, ", ")
-		}
-		fmt.Fprintf(w, "  %s; get it out with --load, --push or -o type=oci,dest=FILE\n", where)
-	}
-	if len(j.Files) > 0 && j.Digest == "" {
-		fmt.Fprintf(w, "%s: %s\n", j.Addr, steps)
-	}
-	shown := 0
-	trees := map[string]int{}
-	for _, f := range j.Files {
-		if f.tree != "" {
-			trees[f.tree]++
-			continue
-		}
-		if shown++; shown <= longestList {
-			fmt.Fprintf(w, "  wrote %s\n", f.Path)
-		}
-	}
-	if shown > longestList {
-		fmt.Fprintf(w, "  wrote %d more files\n", shown-longestList)
-	}
-	for _, dir := range slices.Sorted(maps.Keys(trees)) {
-		fmt.Fprintf(w, "  wrote %s (%d files)\n", dir, trees[dir])
-	}
-}
-
-// longestList is how many files of a job are named.
-const longestList = 12

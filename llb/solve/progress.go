@@ -41,6 +41,8 @@ type tracker struct {
 	vertexes map[digest.Digest]*vertex
 	defined  map[digest.Digest]bool   // operations of all definitions
 	steps    map[digest.Digest]step   // those that are steps
+	owned    map[digest.Digest]string // labels of jobs, by the operations that no other job has
+	view     view
 	sources  map[digest.Digest]string // identifiers of those that are sources
 	mask     masker
 	out      chan *client.SolveStatus // nil when closed
@@ -53,11 +55,22 @@ type tracker struct {
 type vertex struct {
 	owner     int
 	name      string
-	intervals map[time.Time]bool // start → whether it completed without a cache hit
+	intervals map[time.Time]interval // by their start
 	running   bool
+	cached    bool
 	errored   bool
+	canceled  bool
+	shown     bool
+	last      *client.Vertex // as it was last reported
 	logs      map[int]*logStream
 	tail      []byte
+}
+
+// interval is a time in which a vertex was at work, and is over.
+type interval struct {
+	took   time.Duration
+	worked bool // it completed without a cache hit
+	failed bool
 }
 
 // logStream is one stream of a step's output; held is the end of what has come,
@@ -66,16 +79,20 @@ type logStream struct{ held []byte }
 
 // step is an exec or file operation of a definition.
 type step struct {
+	name   string
+	source *Position
 	// rootless says that it has no inputs. The solver then reports the
 	// computation of its cache key as if the step had run.
 	rootless bool
 }
 
-func newTracker(p Progress, secrets [][]byte) (*tracker, error) {
+// newTracker shows the progress of so many jobs.
+func newTracker(p Progress, secrets [][]byte, jobs int) (*tracker, error) {
 	t := &tracker{
 		vertexes: map[digest.Digest]*vertex{},
 		defined:  map[digest.Digest]bool{},
 		steps:    map[digest.Digest]step{},
+		owned:    map[digest.Digest]string{},
 		sources:  map[digest.Digest]string{},
 		mask:     newMasker(secrets),
 		out:      make(chan *client.SolveStatus, 64),
@@ -89,13 +106,16 @@ func newTracker(p Progress, secrets [][]byte) (*tracker, error) {
 	if out == nil || mode == "none" {
 		out, mode = io.Discard, "quiet"
 	}
-	if f, ok := out.(*os.File); mode == "tty" && (!ok || !isatty.IsTerminal(f.Fd())) {
+	f, isFile := out.(*os.File)
+	terminal := isFile && isatty.IsTerminal(f.Fd())
+	if mode == "tty" && !terminal {
 		return nil, fmt.Errorf("%w: --progress tty needs a terminal", ErrRequest)
 	}
 	display, err := progressui.NewDisplay(out, progressui.DisplayMode(mode))
 	if err != nil {
 		return nil, fmt.Errorf("%w: progress: %w", ErrRequest, err)
 	}
+	t.view = newView(mode, terminal, jobs)
 	ch := t.out
 	go func() {
 		// The display ends when its channel does, so that it can still show how
@@ -154,7 +174,7 @@ func (t *tracker) receive(id int, prefix string, in *client.SolveStatus) {
 	t.separate(prefix, in)
 	for _, v := range in.Vertexes {
 		if t.update(id, v) {
-			out.Vertexes = append(out.Vertexes, v)
+			t.show(out, v, prefix)
 			if v.Completed != nil {
 				out.Logs = append(out.Logs, t.flush(v.Digest)...)
 			}
@@ -162,6 +182,7 @@ func (t *tracker) receive(id int, prefix string, in *client.SolveStatus) {
 	}
 	for _, s := range in.Statuses {
 		if t.owns(id, s.Vertex) {
+			t.showAgain(out, s.Vertex, prefix)
 			out.Statuses = append(out.Statuses, s)
 		}
 	}
@@ -177,6 +198,7 @@ func (t *tracker) receive(id int, prefix string, in *client.SolveStatus) {
 			out.Warnings = append(out.Warnings, w)
 		}
 	}
+	t.hideUnshown(out)
 	if t.out != nil {
 		t.out <- out
 	}
@@ -219,7 +241,7 @@ func (t *tracker) owns(id int, d digest.Digest) bool {
 func (t *tracker) update(id int, in *client.Vertex) bool {
 	v := t.vertexes[in.Digest]
 	if v == nil {
-		v = &vertex{intervals: map[time.Time]bool{}, logs: map[int]*logStream{}}
+		v = &vertex{intervals: map[time.Time]interval{}, logs: map[int]*logStream{}}
 		t.vertexes[in.Digest] = v
 	}
 	if v.owner == 0 {
@@ -229,11 +251,14 @@ func (t *tracker) update(id int, in *client.Vertex) bool {
 		return false
 	}
 	in.Error = t.mask.text(in.Error)
-	v.name = in.Name
+	v.name, v.last = in.Name, in
 	v.running = in.Started != nil && in.Completed == nil
-	v.errored = in.Error != ""
+	v.cached = v.cached || in.Cached
+	v.errored, v.canceled = in.Error != "", strings.HasSuffix(in.Error, context.Canceled.Error())
 	if in.Started != nil && in.Completed != nil {
-		v.intervals[*in.Started] = !in.Cached && in.Error == ""
+		v.intervals[*in.Started] = interval{
+			took: in.Completed.Sub(*in.Started), worked: !in.Cached && in.Error == "", failed: in.Error != "" && !v.canceled,
+		}
 	}
 	return true
 }
@@ -291,8 +316,8 @@ func (v *vertex) keep(data []byte) {
 	}
 }
 
-// define notes the operations of a definition and returns its steps' digests.
-func (t *tracker) define(l *Lowered) ([]digest.Digest, error) {
+// define notes the operations of a job's definition and returns its steps' digests.
+func (t *tracker) define(label string, l *Lowered) ([]digest.Digest, error) {
 	if l.Definition == nil {
 		return nil, nil
 	}
@@ -306,61 +331,19 @@ func (t *tracker) define(l *Lowered) ([]digest.Digest, error) {
 		}
 		d := digest.FromBytes(dt)
 		t.defined[d] = true
+		if l.Own[d] {
+			t.owned[d] = label
+		}
 		if src := op.GetSource(); src != nil {
 			t.sources[d] = src.GetIdentifier()
 		}
 		if op.GetExec() == nil && op.GetFile() == nil {
 			continue
 		}
-		t.steps[d] = step{rootless: len(op.Inputs) == 0}
+		t.steps[d] = step{name: l.Definition.Metadata[d].Description[customName], source: l.position(d), rootless: len(op.Inputs) == 0}
 		digests = append(digests, d)
 	}
 	return digests, nil
-}
-
-// count says how many of the steps ran; the others were cached.
-func (t *tracker) count(steps []digest.Digest) (run, cached int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	seen := map[digest.Digest]bool{}
-	for _, d := range steps {
-		if seen[d] {
-			continue
-		}
-		seen[d] = true
-		if t.ran(d) {
-			run++
-		} else {
-			cached++
-		}
-	}
-	return run, cached
-}
-
-func (t *tracker) all() (digests []digest.Digest) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for d := range t.steps {
-		digests = append(digests, d)
-	}
-	return digests
-}
-
-func (t *tracker) ran(d digest.Digest) bool {
-	v := t.vertexes[d]
-	if v == nil {
-		return false
-	}
-	worked := 0
-	for _, uncached := range v.intervals {
-		if uncached {
-			worked++
-		}
-	}
-	if t.steps[d].rootless {
-		worked--
-	}
-	return worked > 0
 }
 
 // source returns the identifier of a source operation: "docker-image://…".

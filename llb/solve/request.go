@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/docker/cli/cli/config/configfile"
+	"github.com/hashicorp/hcl/v2"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -48,8 +50,8 @@ type Request struct {
 	Atomic bool
 	// Progress is where and how progress is shown.
 	Progress Progress
-	// MetadataFile is written when the build succeeds, as [Metadata] in JSON; ""
-	// writes none.
+	// MetadataFile is written when the build ends, however it does, as [Metadata] in
+	// JSON; "" writes none.
 	MetadataFile string
 	// SharedKey names the sender of Contexts, so that the daemon finds what it
 	// received in an earlier build; "" is made from this host's name and Root.
@@ -74,6 +76,8 @@ type Context struct {
 type Job struct {
 	// Addr names it in messages, progress and metadata: "target.prod".
 	Addr string
+	// Range is where it is written; empty when that is not known.
+	Range hcl.Range
 	// Builds has one entry a platform.
 	Builds []PlatformBuild
 	// Requires are addresses of jobs whose effects must be done first.
@@ -138,6 +142,9 @@ type Lowered struct {
 	Definition *llb.Definition
 	// Config is the OCI image configuration in JSON; only images have one.
 	Config []byte
+	// Own are the operations that no other job of the call has: progress shows them
+	// with the job's name.
+	Own map[digest.Digest]bool
 }
 
 // FileOutput is a host path that a job writes.
@@ -167,6 +174,9 @@ type Result struct {
 	// BytesSent counts the bytes of the files that were sent to the daemon from
 	// contexts.
 	BytesSent int64
+	// Walks counts how often a context's directory was walked, to find out what of
+	// it has to be sent.
+	Walks int
 	// Sessions is how many sessions with the daemon the call opened.
 	Sessions int
 	Duration time.Duration
@@ -196,10 +206,43 @@ type JobResult struct {
 	InEngine, Stored bool
 	// Files are what was written on this machine: files, archives, directories.
 	Files []WrittenFile
-	// StepsRun and StepsCached count this job's exec and file steps, including
-	// those that other jobs share.
+	// Steps are this job's exec and file steps, each after what it is made from,
+	// including those that other jobs share. StepsRun counts those that ran or
+	// failed, StepsCached the cached ones.
+	Steps                 []StepResult
 	StepsRun, StepsCached int
 	Duration              time.Duration
+	// Requires and Gates are the job's; Source is where it is written.
+	Requires, Gates []string
+	Source          *Position
+}
+
+// The states of a step.
+const (
+	StepRun     = "run"
+	StepCached  = "cached"
+	StepFailed  = "failed"
+	StepSkipped = "skipped" // not reached, or stopped
+)
+
+// StepResult is what became of one exec or file step.
+type StepResult struct {
+	Name   string        `json:"name"` // as progress shows it: "[build 2/4] go test"
+	State  string        `json:"state"`
+	Digest digest.Digest `json:"digest"` // of the LLB operation
+	// DurationMS is how long it was at work.
+	DurationMS int64     `json:"duration_ms"`
+	Source     *Position `json:"source,omitempty"`
+}
+
+// Position is a place in a build file. Lines and columns count from 1; the end is
+// behind the last character.
+type Position struct {
+	File      string `json:"file"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column"`
+	EndLine   int    `json:"end_line"`
+	EndColumn int    `json:"end_column"`
 }
 
 // WrittenFile is a file on this machine that a job wrote.

@@ -51,9 +51,10 @@ type runner struct {
 	cancel   context.CancelCauseFunc
 	barrier  barrier
 	staging  *staging // for the files that leave through the main build; nil for none
+	mu sync.Mutex
 	// installed are the files in place, by job; they are rolled back together.
-	mu        sync.Mutex
 	installed []*installation
+	culprit   string // the address of the job whose failure ended the call
 }
 
 // job is a [Job] on its way.
@@ -91,18 +92,34 @@ func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
 	if res != nil {
 		res.Duration = time.Since(started)
 	}
-	if ctxErr := ctx.Err(); err != nil && ctxErr != nil {
-		return res, ctxErr
+	err = r.reason(ctx, err)
+	if req.MetadataFile == "" || errors.Is(err, errMetadataFile) {
+		return res, err
 	}
-	if err != nil && !errors.Is(err, ErrEngine) && !errors.Is(err, ErrRequest) {
-		if gone := engineGone(c, err); gone != nil {
-			return res, gone
-		}
+	done := res
+	if done == nil || len(done.Jobs) == 0 {
+		done = req.nothing(time.Since(started))
 	}
-	if err == nil && req.MetadataFile != "" {
-		err = res.writeMetadata(req.MetadataFile)
+	if writeErr := done.writeMetadata(req.MetadataFile, err); writeErr != nil {
+		err = errors.Join(err, writeErr)
 	}
 	return res, err
+}
+
+// reason is what a call that ended with err returns.
+func (r *runner) reason(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return ctxErr
+	}
+	if !errors.Is(err, ErrEngine) && !errors.Is(err, ErrRequest) {
+		if gone := engineGone(r.client, err); gone != nil {
+			return gone
+		}
+	}
+	return err
 }
 
 func (r *runner) run(ctx context.Context) (*Result, error) {
@@ -136,7 +153,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	}
 	err = r.finish(err)
 	res := r.result()
-	res.BytesSent = sent.Load()
+	res.BytesSent, res.Walks = sent.bytes.Load(), int(sent.walks.Load())
 	return res, err
 }
 
@@ -204,7 +221,7 @@ func (r *runner) prepare(ctx context.Context) error {
 		parallel = DefaultParallel
 	}
 	r.slots = make(chan struct{}, parallel)
-	if r.tracker, err = newTracker(r.req.Progress, secrets); err != nil {
+	if r.tracker, err = newTracker(r.req.Progress, secrets, len(r.jobs)); err != nil {
 		return err
 	}
 	r.session, err = session.NewSession(context.Background(), r.req.sharedKey())
@@ -248,7 +265,7 @@ func (r *runner) inspect(ctx context.Context) error {
 
 func (r *runner) plan(in Job) (*job, error) {
 	j := &job{Job: in, done: make(chan struct{})}
-	j.result = JobResult{Addr: in.Addr, Test: in.Test, Tags: in.Tags, Err: ErrSkipped}
+	j.result = JobResult{Addr: in.Addr, Test: in.Test, Requires: in.Requires, Gates: in.Gates, Source: positionOf(in.Range), Tags: in.Tags, Err: ErrSkipped}
 	if in.Addr == "" {
 		return nil, errors.New("a target without an address")
 	}
@@ -358,8 +375,8 @@ func (r *runner) findLoader(ctx context.Context) error {
 }
 
 // mainOpt is how the main build is asked for. It opens the session.
-func (r *runner) mainOpt() (opt client.SolveOpt, sent *atomic.Int64, err error) {
-	sent = new(atomic.Int64)
+func (r *runner) mainOpt() (opt client.SolveOpt, sent *transfer, err error) {
+	sent = new(transfer)
 	opt = client.SolveOpt{
 		SharedSession:       r.session,
 		Session:             r.attach,
@@ -454,14 +471,12 @@ func (r *runner) finish(err error) error {
 		j.result.Err = r.explain(j, j.result.Err)
 	}
 	if r.stopped() {
+		r.skipFiles()
+		r.blame()
 		return r.failed()
 	}
 	if err != nil {
-		for _, j := range r.jobs {
-			if len(j.files) > 0 && j.result.Err == nil {
-				j.result.Err = ErrSkipped
-			}
-		}
+		r.skipFiles()
 		if failed := r.failed(); failed != nil {
 			return failed
 		}
@@ -482,6 +497,24 @@ func (r *runner) finish(err error) error {
 		}
 	}
 	return r.failed()
+}
+
+// skipFiles notes that the files that leave together did not.
+func (r *runner) skipFiles() {
+	for _, j := range r.jobs {
+		if len(j.files) > 0 && j.result.Err == nil {
+			j.result.Err = ErrSkipped
+		}
+	}
+}
+
+// blame says which failure stopped the jobs that waited for no other one.
+func (r *runner) blame() {
+	for _, j := range r.jobs {
+		if r.culprit != "" && j.result.Err == ErrSkipped {
+			j.result.Err = &SkippedError{By: r.culprit}
+		}
+	}
 }
 
 func (r *runner) installFiles(j *job) error {
@@ -529,12 +562,11 @@ func (r *runner) rollback() error {
 func (r *runner) result() *Result {
 	res := &Result{Sessions: int(r.sessions.Load())}
 	for _, j := range r.jobs {
-		if len(j.lowered) > 0 {
-			j.result.StepsRun, j.result.StepsCached = r.tracker.count(j.steps)
-		}
+		j.result.Steps = r.tracker.results(j.steps, j.result.Err == nil)
+		j.result.StepsRun, j.result.StepsCached = countSteps(j.result.Steps)
 		res.Jobs = append(res.Jobs, j.result)
 	}
-	res.StepsRun, res.StepsCached = r.tracker.count(r.tracker.all())
+	res.StepsRun, res.StepsCached = res.countAll()
 	return res
 }
 

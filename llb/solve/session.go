@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -233,8 +234,14 @@ func (r *Request) sharedKey() string {
 // Contexts leave them out: another build of the same module must not see them.
 const tempPrefix = ".hbuild-tmp-"
 
-// mounts opens the contexts. sent counts the bytes of the files read from them.
-func (r *Request) mounts(sent *atomic.Int64) (map[string]fsutil.FS, error) {
+// transfer counts what contexts send.
+type transfer struct {
+	bytes atomic.Int64 // of the files that were read
+	walks atomic.Int64 // of directories, however much of them was sent
+}
+
+// mounts opens the contexts. sent counts what is read from them.
+func (r *Request) mounts(sent *transfer) (map[string]fsutil.FS, error) {
 	mounts := map[string]fsutil.FS{}
 	for name, c := range r.Contexts {
 		if fi, err := os.Stat(c.Dir); err != nil {
@@ -265,10 +272,15 @@ func dropTemp(p string, st *fstypes.Stat) fsutil.MapResult {
 	return fsutil.MapResultExclude
 }
 
-// countingFS counts what is read from the files of a context.
+// countingFS counts what is read from a context.
 type countingFS struct {
 	fsutil.FS
-	sent *atomic.Int64
+	sent *transfer
+}
+
+func (c countingFS) Walk(ctx context.Context, p string, fn fs.WalkDirFunc) error {
+	c.sent.walks.Add(1)
+	return c.FS.Walk(ctx, p, fn)
 }
 
 func (c countingFS) Open(p string) (io.ReadCloser, error) {
@@ -281,12 +293,12 @@ func (c countingFS) Open(p string) (io.ReadCloser, error) {
 
 type countingFile struct {
 	io.ReadCloser
-	sent *atomic.Int64
+	sent *transfer
 }
 
 func (c countingFile) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.sent.Add(int64(n))
+	c.sent.bytes.Add(int64(n))
 	return n, err
 }
 

@@ -190,7 +190,7 @@ func TestRunIsCachedAndLogged(t *testing.T) {
 	if n := strings.Count(out.String(), "out-42"); n != 1 {
 		t.Errorf("output shown %d times:\n%s", n, &out)
 	}
-	if !strings.Contains(out.String(), "[target.b] exporting to image") {
+	if !strings.Contains(out.String(), "[b] exporting to image") {
 		t.Errorf("no export of target.b:\n%s", &out)
 	}
 	if res := mustRun(t, req); res.StepsRun != 0 || res.StepsCached != 1 {
@@ -237,7 +237,7 @@ func TestFiles(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, req.MetadataFile)), &meta); err != nil {
 		t.Fatal(err)
 	}
-	if m := meta["target.bin"]; len(m.Files) != 3 || !strings.HasPrefix(m.Files[0].Digest, "sha256:") || m.StepsRun+m.StepsCached != 5 {
+	if m := meta.Targets["target.bin"]; meta.Version != MetadataVersion || meta.Result != ResultDone || len(m.Steps) != 5 || len(m.Files) != 3 || !strings.HasPrefix(m.Files[0].Digest, "sha256:") || m.StepsRun+m.StepsCached != 5 {
 		t.Errorf("metadata %+v", m)
 	}
 }
@@ -351,7 +351,25 @@ func TestFailingStepLeavesNothing(t *testing.T) {
 		if res == nil || res.Jobs[0].Err == nil && len(res.Jobs[0].Files) > 0 {
 			t.Errorf("result %+v", res)
 		}
-		clean(t, root)
+		var meta Metadata
+		if err := json.Unmarshal([]byte(read(t, filepath.Join(root, "meta"))), &meta); err != nil {
+			t.Fatal(err)
+		}
+		failed := meta.Targets["target.bad"]
+		if failed.Result != ResultFailed {
+			failed = meta.Targets["target.image"] // which of the two had the step
+		}
+		if e := failed.Error; meta.Result != ResultFailed || e == nil || *e.ExitCode != 7 || e.Source.Line != 3 || e.Source.Column != 12 || len(e.Log) != lastLines {
+			t.Errorf("metadata %+v", meta)
+		}
+		if s := failed.Steps[len(failed.Steps)-1]; s.State != StepFailed || s.Source.Line != 3 || s.Name != "[linux/arm64 build 2/4] go test ./..." {
+			t.Errorf("step %+v", s)
+		}
+		if ok := meta.Targets["target.ok"]; ok.Result != ResultSkipped || ok.SkippedBy == "" || len(ok.Files) > 0 {
+			t.Errorf("the other target: %+v", ok)
+		}
+		clean(t, root, "meta")
+		os.Remove(filepath.Join(root, "meta"))
 	}
 }
 
