@@ -23,7 +23,7 @@ import (
 	"github.com/hbuild/hbuild/llb/solve"
 )
 
-// buildOptions are what `hbuild build` takes.
+// buildOptions are what `hbuild build` takes, and in part `hbuild test`.
 type buildOptions struct {
 	module    moduleFlags
 	engine    string
@@ -43,6 +43,7 @@ type buildOptions struct {
 	parallel  int
 	keepGoing bool
 	atomic    bool
+	test      bool // it is `hbuild test`
 }
 
 func newBuildCmd(a *app) *cobra.Command {
@@ -54,7 +55,9 @@ func newBuildCmd(a *app) *cobra.Command {
 the engine: images and host files of targets, or a stage to stop at.
 
 An image goes where --push, --load or -o say; otherwise it stays in the engine.
-A target's files are written into the module, whole or not at all.`,
+A target's files are written into the module, whole or not at all. Tests that a
+target requires run beside its steps; unless they pass it is neither pushed nor
+written, and the other targets are.`,
 		Example: `  hbuild build prod
   hbuild build prod bin --push
   hbuild build prod -o type=oci,dest=app.tar
@@ -67,26 +70,32 @@ A target's files are written into the module, whole or not at all.`,
 			return a.build(cmd.Context(), &o)
 		},
 	}
-	o.module.register(a, cmd)
-	registerEngine(cmd, &o.engine)
+	o.register(a, cmd)
 	fs := cmd.Flags()
-	fs.StringArrayVar(&o.secrets, "secret", nil, "give a secret: `id=ID[,src=FILE|,env=NAME]`; repeatable")
-	fs.StringArrayVar(&o.ssh, "ssh", nil, "give an ssh agent or keys: `ID[=SOCKET|KEY,...]`; repeatable")
 	fs.StringSliceVar(&o.platforms, "platform", nil, "build for `OS/ARCH`, in place of what targets say; repeatable")
 	fs.BoolVar(&o.push, "push", false, "push all images to the registries of their tags")
 	fs.BoolVar(&o.noPush, "no-push", false, "push nothing, whatever targets say")
 	fs.BoolVar(&o.load, "load", false, "load images into this machine's Docker or Podman")
 	fs.StringArrayVarP(&o.outputs, "output", "o", nil, "export: `type=oci|docker|tar|local|image|registry,dest=...`; repeatable")
+	fs.BoolVar(&o.keepGoing, "keep-going", false, "after a failure build what does not depend on it")
+	fs.BoolVar(&o.atomic, "atomic", false, "export, push and write nothing unless every target builds and every test passes")
+	return cmd
+}
+
+// register adds the flags that building and testing share.
+func (o *buildOptions) register(a *app, cmd *cobra.Command) {
+	o.module.register(a, cmd)
+	registerEngine(cmd, &o.engine)
+	fs := cmd.Flags()
+	fs.StringArrayVar(&o.secrets, "secret", nil, "give a secret: `id=ID[,src=FILE|,env=NAME]`; repeatable")
+	fs.StringArrayVar(&o.ssh, "ssh", nil, "give an ssh agent or keys: `ID[=SOCKET|KEY,...]`; repeatable")
 	o.steps.register(cmd)
 	choice(cmd, fs, &o.progress, "progress", "how progress is shown", "auto", "tty", "plain", "quiet", "rawjson")
-	fs.StringVar(&o.metadata, "metadata-file", "", "write what was built to `FILE`, as JSON")
+	fs.StringVar(&o.metadata, "metadata-file", "", "write what was done to `FILE`, as JSON")
 	fs.StringSliceVar(&o.allow, "allow", nil, "let steps use `ENTITLEMENT`: network.host, security.insecure, device[=NAME]; repeatable")
-	fs.BoolVar(&o.dryRun, "dry-run", false, "show what would be built, without an engine")
-	fs.IntVarP(&o.parallel, "jobs", "j", 0, "solve at most `N` targets at once")
-	fs.BoolVar(&o.keepGoing, "keep-going", false, "after a failure build what does not depend on it")
-	fs.BoolVar(&o.atomic, "atomic", false, "export, push and write nothing unless every target builds")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, without an engine")
+	fs.IntVarP(&o.parallel, "jobs", "j", 0, "solve at most `N` targets and tests at once")
 	must(cmd.MarkFlagFilename("metadata-file"))
-	return cmd
 }
 
 // registerEngine adds --engine.
@@ -109,7 +118,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 		return err
 	}
 	defer p.Close()
-	g, err := p.graph(o.addrs, plats)
+	g, err := p.graphOf(o, plats)
 	if err != nil {
 		return err
 	}
@@ -190,13 +199,16 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 			return err
 		}
 	}
-	if res != nil && o.progress != "rawjson" {
+	if res != nil && o.progress != "rawjson" && !o.test {
 		res.Summary(a.stderr)
 	}
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err != nil && ctx.Err() == nil {
+		err = buildFailed(report, g, err)
 	}
-	return buildFailed(report, g, err)
+	if res != nil && o.test && len(res.Jobs) > 0 {
+		res.TestSummary(a.stdout)
+	}
+	return err
 }
 
 // allowed leaves out the warnings that the files switch off. What they make errors

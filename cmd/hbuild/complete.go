@@ -41,6 +41,9 @@ func (a *app) completeAddresses(f *moduleFlags) completer {
 		for _, t := range l.Targets {
 			heads = append(heads, t.Head)
 		}
+		for _, t := range l.Tests {
+			heads = append(heads, t.Head)
+		}
 		for _, s := range l.Stages {
 			heads = append(heads, s.Head)
 		}

@@ -20,7 +20,7 @@ func newGraphCmd(a *app) *cobra.Command {
 		Use:   "graph [ADDR...]",
 		Short: "Show what targets are made from",
 		Long: `Graph shows the stages, images, contexts, caches and secrets that the addresses
-are made from; without an address, all targets.`,
+are made from; without an address, all targets and tests.`,
 		Example: `  hbuild graph prod
   hbuild graph --format dot | dot -Tsvg > graph.svg
   hbuild graph --format mermaid`,
@@ -62,16 +62,18 @@ func (a *app) graph(o *graphOptions) error {
 	return v.WriteTree(a.stdout)
 }
 
-// everything is the addresses of all targets; of all stages in a module that has
-// no target.
+// everything is the addresses of all targets and tests; of all stages in a module
+// that has neither.
 func (p *program) everything() (addrs []string) {
-	for _, kind := range []lang.Kind{lang.KindTarget, lang.KindStage} {
-		for _, n := range p.Module.Decls {
-			if n.Base().Kind != kind {
-				continue
-			}
-			for _, i := range p.Evaluator().Instances(n) {
-				addrs = append(addrs, string(kind)+"."+i.Name())
+	for _, kinds := range [][]lang.Kind{{lang.KindTarget, lang.KindTest}, {lang.KindStage}} {
+		for _, kind := range kinds {
+			for _, n := range p.Module.Decls {
+				if n.Base().Kind != kind {
+					continue
+				}
+				for _, i := range p.Evaluator().Instances(n) {
+					addrs = append(addrs, string(kind)+"."+i.Name())
+				}
 			}
 		}
 		if len(addrs) > 0 {

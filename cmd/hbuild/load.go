@@ -348,10 +348,14 @@ func (p *program) HostPath(rel string) string {
 	return filepath.Join(p.Root, filepath.FromSlash(rel))
 }
 
-// graph evaluates what the addresses reach and prints what is wrong; the error is
-// of that kind when the graph is nil.
+// graph evaluates what the addresses reach; see [program.checked].
 func (p *program) graph(addrs []string, plats []ocispecs.Platform) (*ir.Graph, error) {
-	g, diags := p.Graph(addrs, plats)
+	return p.checked(p.Graph(addrs, plats))
+}
+
+// checked prints what is wrong with what was evaluated; the error is of that kind
+// when the graph is nil.
+func (p *program) checked(g *ir.Graph, diags hcl.Diagnostics) (*ir.Graph, error) {
 	if err := p.report(diags); err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func newRootCmd(a *app) *cobra.Command {
 		Long: `hbuild builds container images and files from typed HCL, on BuildKit.
 
 It reads hbuild.hcl and *.hbuild.hcl of the nearest directory at or above the
-working directory. Only "build", "engine" and, to look up base images, "emit llb"
+working directory. Only "build", "test", "engine" and, to look up base images, "emit llb"
 use a daemon.`,
 		Example: `  hbuild check                      find mistakes, in milliseconds
   hbuild list                       show what can be built
@@ -83,6 +83,7 @@ use a daemon.`,
 		newEvalCmd(a),
 		newExplainCmd(a),
 		newBuildCmd(a),
+		newTestCmd(a),
 		newEngineCmd(a),
 		newEmitCmd(a),
 		newImportCmd(a),

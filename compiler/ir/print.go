@@ -275,7 +275,7 @@ func copyText(s *Copy) string {
 func (p *printer) target(t *Target) {
 	p.line("")
 	p.comment("", t.Comment)
-	p.line("target %s (%s)%s%s%s", t.Name, t.Addr, flag(" push", t.Push), flag(" pull", t.Pull), flag(" no-cache", t.NoCache))
+	p.line("target %s (%s)%s%s%s%s", t.Name, t.Addr, flag(" test", t.Test), flag(" push", t.Push), flag(" pull", t.Pull), flag(" no-cache", t.NoCache))
 	for _, b := range t.Builds {
 		text := "  build" + opt(" platform", platformText(b.Platform))
 		if b.Image != nil {

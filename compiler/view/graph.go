@@ -11,6 +11,7 @@ import (
 // The kinds of nodes in a [Graph].
 const (
 	NodeTarget  = "target"
+	NodeTest    = "test"
 	NodeStage   = "stage"
 	NodeImage   = "image"
 	NodeContext = "context"
@@ -199,7 +200,7 @@ func (g *Graph) WriteDOT(w io.Writer) error {
 
 var dotStyle = map[string]string{
 	NodeTarget: "style = bold", NodeStage: "style = solid", NodeImage: "shape = cylinder", NodeContext: "shape = folder",
-	NodeCache: "style = dashed", NodeSecret: "style = dotted", NodeSSH: "style = dotted", "artifact": "shape = note",
+	NodeCache: "style = dashed", NodeSecret: "style = dotted", NodeSSH: "style = dotted", NodeTest: "style = rounded", "artifact": "shape = note",
 }
 
 // quoted is a string of the DOT language.
@@ -220,6 +221,8 @@ func (g *Graph) WriteMermaid(w io.Writer) error {
 			open, end = "[[", "]]"
 		case NodeImage:
 			open, end = "[(", ")]"
+		case NodeTest:
+			open, end = "([", "])"
 		case NodeCache, NodeSecret, NodeSSH:
 			open, end = "(", ")"
 		}

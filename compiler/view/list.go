@@ -31,6 +31,7 @@ type List struct {
 	FormatVersion string     `json:"format_version"`
 	Groups        []Group    `json:"groups"`
 	Targets       []Target   `json:"targets"`
+	Tests         []Test     `json:"tests"`
 	Stages        []Stage    `json:"stages"`
 	Artifacts     []Artifact `json:"artifacts"`
 	Variables     []Variable `json:"variables"`
@@ -57,7 +58,7 @@ type Position struct {
 	Line int    `json:"line,omitempty"`
 }
 
-// Group is a name for several targets.
+// Group is a name for several targets and tests.
 type Group struct {
 	Head
 	Targets []string `json:"targets"` // addresses, groups resolved
@@ -71,6 +72,13 @@ type Target struct {
 	Tags      []string `json:"tags"`
 	Platforms []string `json:"platforms"` // empty: the engine's own
 	Push      bool     `json:"push"`
+	Requires  []string `json:"requires"` // addresses of targets, "target.base", and of tests, "test.unit"
+}
+
+// Test is a stage that is run for its success.
+type Test struct {
+	Head
+	From string `json:"from,omitempty"` // as the language writes it
 }
 
 // Stage is a file system.
@@ -129,7 +137,7 @@ type Function struct {
 // NewList lists a module. Entries of blocks with mistakes are as complete as they
 // can be; the program's diagnostics say what is wrong.
 func NewList(p *compiler.Program, builtins bool) *List {
-	l := &List{FormatVersion: ListVersion, Groups: []Group{}, Targets: []Target{}, Stages: []Stage{}, Artifacts: []Artifact{}, Variables: []Variable{},
+	l := &List{FormatVersion: ListVersion, Groups: []Group{}, Targets: []Target{}, Tests: []Test{}, Stages: []Stage{}, Artifacts: []Artifact{}, Variables: []Variable{},
 		Contexts: []Context{}, Caches: []Input{}, Secrets: []Input{}, SSH: []Input{}, Functions: []Function{}}
 	b := &lister{p: p, l: l}
 	for _, n := range p.Module.Decls {
@@ -171,7 +179,7 @@ func (b *lister) head(addr string, n lang.Node) Head {
 func (b *lister) instance(i *eval.Instance) {
 	ev := b.p.Evaluator()
 	h := b.head(i.Name(), i.Node)
-	if k := i.Node.Base().Kind; k != lang.KindTarget && k != lang.KindGroup {
+	if k := i.Node.Base().Kind; k != lang.KindTarget && k != lang.KindGroup && k != lang.KindTest {
 		h.Address = string(k) + "." + i.Name()
 	}
 	switch n := i.Node.(type) {
@@ -185,6 +193,12 @@ func (b *lister) instance(i *eval.Instance) {
 		t := ev.Target(i, nil)
 		h.Description = t.Description
 		b.l.Targets = append(b.l.Targets, target(h, t))
+	case *lang.Test:
+		t := Test{Head: h}
+		if st := only(ev.Target(i, nil)); st != nil {
+			t.Description, t.From = st.Description, root(st.Root)
+		}
+		b.l.Tests = append(b.l.Tests, t)
 	case *lang.Stage:
 		s := Stage{Head: h}
 		if st := only(ev.StageTarget(i, nil)); st != nil {
@@ -212,7 +226,7 @@ func (b *lister) or(a *lang.Attr, otherwise string) string {
 	return otherwise
 }
 
-// only is the one image of a target that stands for a stage or an artifact; nil
+// only is the one image of a target that stands for a stage, an artifact or a test; nil
 // when the block has mistakes.
 func only(t *ir.Target) *ir.Stage {
 	if len(t.Builds) == 0 {
@@ -236,7 +250,10 @@ func (b *lister) artifact(h Head, i *eval.Instance) Artifact {
 }
 
 func target(h Head, t *ir.Target) Target {
-	out := Target{Head: h, Files: []string{}, Tags: append([]string{}, t.Tags...), Platforms: []string{}, Push: t.Push}
+	out := Target{Head: h, Files: []string{}, Tags: append([]string{}, t.Tags...), Platforms: []string{}, Push: t.Push, Requires: []string{}}
+	for _, r := range t.Requires {
+		out.Requires = append(out.Requires, r.Addr)
+	}
 	seen := map[string]bool{}
 	for _, build := range t.Builds {
 		if build.Platform != nil {
@@ -387,6 +404,11 @@ func (l *List) WriteText(w io.Writer) error {
 	}
 	t.table("Targets", rows)
 	rows = nil
+	for _, x := range l.Tests {
+		rows = append(rows, []string{x.Address, x.Description, prefixed("of ", x.From)})
+	}
+	t.table("Tests", rows)
+	rows = nil
 	for _, s := range l.Stages {
 		rows = append(rows, []string{s.Address, s.Description, prefixed("from ", s.From)})
 	}
@@ -451,6 +473,9 @@ func (t *Target) summary() string {
 	}
 	if len(t.Platforms) > 0 {
 		parts = append(parts, "for "+strings.Join(t.Platforms, ", "))
+	}
+	if len(t.Requires) > 0 {
+		parts = append(parts, "after "+some(t.Requires))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -22,7 +22,17 @@ func WritePlan(w io.Writer, g *ir.Graph) error {
 		}
 		planTarget(w, t)
 	}
-	_, err := fmt.Fprintf(w, "\n%s, %s, %s.\n", count(len(g.Targets), "target"), count(len(g.Stages), "stage"), count(steps(g.Stages), "step"))
+	tests := 0
+	for _, t := range g.Targets {
+		if t.Test {
+			tests++
+		}
+	}
+	sum := count(len(g.Targets)-tests, "target")
+	if tests > 0 {
+		sum += ", " + count(tests, "test")
+	}
+	_, err := fmt.Fprintf(w, "\n%s, %s, %s.\n", sum, count(len(g.Stages), "stage"), count(steps(g.Stages), "step"))
 	return err
 }
 
@@ -36,7 +46,7 @@ func planTarget(w io.Writer, t *ir.Target) {
 	if len(plats) > 0 {
 		fmt.Fprintf(w, "  platforms: %s\n", strings.Join(plats, ", "))
 	}
-	if t.Builds != nil && t.Builds[0].Image != nil {
+	if t.Builds != nil && t.Builds[0].Image != nil && !t.Test {
 		fmt.Fprintf(w, "  image: %s\n", t.Builds[0].Image.Addr)
 	}
 	for _, tag := range t.Tags {
@@ -56,7 +66,11 @@ func planTarget(w io.Writer, t *ir.Target) {
 		}
 	}
 	for _, r := range t.Requires {
-		fmt.Fprintf(w, "  after: %s\n", r.Addr)
+		verb := "after"
+		if r.Test {
+			verb = "if passed"
+		}
+		fmt.Fprintf(w, "  %s: %s\n", verb, r.Addr)
 	}
 	var names []string
 	for _, st := range reached(t) {
