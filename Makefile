@@ -28,10 +28,14 @@ test: tools bin/hbuild bin/buildkitd bin/buildx bin/testengine
 corpus:
 	$(GO) run ./internal/corpus/cmd/corpus $(CORPUS)
 
-## bench: how long compiling and starting take, and how much memory
+SIZES ?= 1,10,50,200,1000
+RUNS ?= 3
+## bench: how long compiling and building take, beside Bake; SIZES=, RUNS=; writes bench/results.md
 .PHONY: bench
-bench: bin/hbuild
-	@$(GO) run ./internal/bench bin/hbuild
+bench: tools bin/hbuild bin/buildkitd bin/buildx
+	@mkdir -p bench
+	$(GO) build -o bin/bench ./internal/bench
+	bin/bench -sizes '$(SIZES)' -runs $(RUNS) -o bench/results.md $(BENCH)
 
 # vet is the part of lint that needs no download.
 .PHONY: vet

@@ -80,3 +80,22 @@ target "svc%[1]d" {
 	}
 	return b.Bytes()
 }
+
+// Modules returns a tree of n modules, each of that many services, that are found
+// by their files.
+func Modules(n, services int) fstest.MapFS {
+	fsys := fstest.MapFS{"hbuild.hcl": {Data: []byte(`workspace {}
+
+module "svc" {
+  for_each = { for f in fileset(".", "services/*/hbuild.hcl") : basename(dirname(f)) => dirname(f) }
+  source   = "./${each.value}"
+}
+`)}}
+	for i := range n {
+		dir := fmt.Sprintf("services/m%04d/", i)
+		fsys[dir+"hbuild.hcl"] = &fstest.MapFile{Data: Module(services)}
+		fsys[dir+"go.mod"] = &fstest.MapFile{Data: []byte("module example\n")}
+		fsys[dir+"go.sum"] = &fstest.MapFile{}
+	}
+	return fsys
+}

@@ -36,7 +36,7 @@ var Rooms = []Room{
 	{"internal/oracle", nil, "the reference implementation judges hbuild, so nothing of hbuild may be in it"},
 	{"internal/testengine", []string{"internal/testimage", "internal/testengine", "llb/engine"}, "tests share one daemon and its base images"},
 	{"internal/testimage", []string{"internal/testimage"}, "base images are made by anybody's tools, before hbuild is there"},
-	{"internal/bench", []string{"compiler", "internal/benchgen"}, "it measures what needs no daemon"},
+	{"internal/bench", []string{"compiler", "llb", "internal/benchgen", "internal/testengine"}, "it measures the program from outside, and beside it what its parts could reach"},
 	{"internal/benchgen", nil, "it writes source text"},
 	{"internal/deps", nil, "it only names modules"},
 	{"internal", []string{"internal", "llb", "compiler", "lang"}, "helpers of tests stand beside what they help to test"},

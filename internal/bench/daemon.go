@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/moby/buildkit/client"
+
+	"github.com/hbuild/hbuild/internal/testengine"
+)
+
+const (
+	// idleShare is the share of a processor below which a daemon is idle.
+	idleShare = 0.05
+	// idleStep is over how long that is looked at.
+	idleStep = 250 * time.Millisecond
+	// idleWait is how long a daemon may go on working after a build.
+	idleWait = 30 * time.Second
+	// tick is the unit of process times in /proc: USER_HZ, 100 on Linux.
+	tick = 10 * time.Millisecond
+)
+
+// daemon is a BuildKit daemon with a registry of base images.
+type daemon struct {
+	*testengine.Instance
+}
+
+func startDaemon(ctx context.Context) (*daemon, error) {
+	i, err := testengine.Launch(ctx, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	return &daemon{i}, nil
+}
+
+// cpu is the processor time that the daemon has used, with that of the processes
+// it waited for.
+func (d *daemon) cpu() time.Duration {
+	dt, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.PID))
+	if err != nil {
+		return 0
+	}
+	// The program's name, in parentheses, may hold anything.
+	fields := strings.Fields(string(dt[strings.LastIndexByte(string(dt), ')')+1:]))
+	var sum time.Duration
+	for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+		n, _ := strconv.Atoi(f)
+		sum += time.Duration(n) * tick
+	}
+	return sum
+}
+
+// idle waits until the daemon has nothing to do and returns what it used until
+// then. It says whether the daemon became idle.
+func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
+	started, first := time.Now(), d.cpu()
+	for last := first; time.Since(started) < idleWait; {
+		select {
+		case <-ctx.Done():
+			return 0, false
+		case <-time.After(idleStep):
+		}
+		now := d.cpu()
+		if float64(now-last) < idleShare*float64(idleStep) {
+			return now - first, true
+		}
+		last = now
+	}
+	return d.cpu() - first, false
+}
+
+// stop and goOn keep a daemon from disturbing what is measured on the other.
+func (d *daemon) stop() error { return syscall.Kill(d.PID, syscall.SIGSTOP) }
+func (d *daemon) goOn() error { return syscall.Kill(d.PID, syscall.SIGCONT) }
+
+// prune removes all that was built and pulled.
+func (d *daemon) prune(ctx context.Context) error {
+	c, err := client.New(ctx, d.Engine)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Prune(ctx, nil, client.PruneAll)
+}

@@ -1,0 +1,171 @@
+package benchgen
+
+import (
+	"bytes"
+	"fmt"
+	"testing/fstest"
+)
+
+// Monorepo returns a repository of n services that both tools can build: for Bake
+// a docker-bake.hcl and a Dockerfile a service, for hbuild its files. Both make the
+// same steps: a toolchain that all services share, and for each service a copy of
+// its own directory, a run, and an image over scratch with what the run made.
+//
+// Each is written as its users would: Bake's targets are a matrix over names, their
+// context is the service's directory, and the toolchain is a linked target.
+func Monorepo(n int) fstest.MapFS {
+	files := fstest.MapFS{
+		"toolchain/compile":    {Data: []byte("#!/bin/sh\ncat \"$@\" > /out/app\nchmod 755 /out/app\n")},
+		"toolchain/Dockerfile": {Data: []byte(toolchainDockerfile)},
+		"docker-bake.hcl":      {Data: bakeFile(n)},
+		"hbuild.hcl":           {Data: []byte(hbuildFile)},
+	}
+	for i := range n {
+		dir := "services/" + Service(i) + "/"
+		files[dir+"Dockerfile"] = &fstest.MapFile{Data: []byte(serviceDockerfile)}
+		files[dir+"main.sh"] = &fstest.MapFile{Data: fmt.Appendf(nil, "#!/bin/sh\necho %s\n", Service(i))}
+		for k := range 4 {
+			files[fmt.Sprint(dir, "lib", k, ".sh")] = &fstest.MapFile{Data: fmt.Appendf(nil, "# %s, part %d\n%s", Service(i), k, bytes.Repeat([]byte("true\n"), 50))}
+		}
+	}
+	return files
+}
+
+// Service is the name of the i-th service of [Monorepo]; its files are in
+// services/NAME.
+func Service(i int) string { return fmt.Sprintf("svc%04d", i) }
+
+const toolchainDockerfile = `FROM alpine:3.22
+COPY --chmod=755 compile /usr/local/bin/compile
+RUN mkdir /out
+WORKDIR /src
+`
+
+const serviceDockerfile = `FROM toolchain AS build
+COPY . .
+RUN compile *.sh
+
+FROM scratch
+COPY --from=build /out/app /app
+ENTRYPOINT ["/app"]
+`
+
+func bakeFile(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString("variable \"SERVICES\" {\n  default = [\n")
+	for i := range n {
+		fmt.Fprintf(&b, "    %q,\n", Service(i))
+	}
+	b.WriteString(`  ]
+}
+
+group "default" {
+  targets = ["svc"]
+}
+
+target "toolchain" {
+  context = "toolchain"
+}
+
+target "svc" {
+  name     = "svc-${service}"
+  matrix   = { service = SERVICES }
+  context  = "services/${service}"
+  contexts = { toolchain = "target:toolchain" }
+  tags     = ["registry.example/${service}:latest"]
+}
+`)
+	return b.Bytes()
+}
+
+const hbuildFile = `locals {
+  services = toset([for f in fileset(".", "services/*/main.sh") : basename(dirname(f))])
+}
+
+stage "toolchain" {
+  from = image("alpine:3.22")
+
+  copy {
+    src   = "toolchain/compile"
+    dest  = "/usr/local/bin/compile"
+    chmod = "0755"
+  }
+  run { command = "mkdir /out" }
+  set { workdir = "/src" }
+}
+
+stage "build" {
+  for_each = local.services
+  from     = stage.toolchain
+
+  copy { files = { "./" = "services/${each.key}" } }
+  run { command = "compile *.sh" }
+}
+
+artifact "app" {
+  for_each = local.services
+  from     = stage.build[each.key]
+  path     = "/out/app"
+}
+
+stage "app" {
+  for_each = local.services
+  from     = scratch
+
+  copy { files = { "/app" = artifact.app[each.key] } }
+  entrypoint = ["/app"]
+}
+
+target "svc" {
+  for_each = local.services
+  image    = stage.app[each.key]
+  tags     = ["registry.example/${each.key}:latest"]
+}
+
+group "default" { targets = target.svc }
+`
+
+// SharedContext returns a module of one context of that many files, of which each
+// of the targets reads a part of its own.
+func SharedContext(files, targets int) fstest.MapFS {
+	fsys := fstest.MapFS{
+		"hbuild.hcl":      {Data: []byte(sharedFile)},
+		"docker-bake.hcl": {Data: fmt.Appendf(nil, sharedBakeFile, targets)},
+		"Dockerfile":      {Data: []byte("FROM scratch\nARG PART\nCOPY data/${PART} /data/\n")},
+	}
+	for i := range files {
+		part := i % targets
+		name := fmt.Sprintf("data/%03d/%03d/%06d.txt", part, i/targets%100, i)
+		fsys[name] = &fstest.MapFile{Data: fmt.Appendf(nil, "%d\n", i)}
+	}
+	return fsys
+}
+
+const sharedBakeFile = `group "default" {
+  targets = ["part"]
+}
+
+target "part" {
+  name   = "part-${part}"
+  matrix = { part = formatlist("%%03d", range(%d)) }
+  args   = { PART = part }
+}
+`
+
+const sharedFile = `locals {
+  parts = toset([for d in fileset(".", "data/*/000/*") : basename(dirname(dirname(d)))])
+}
+
+stage "part" {
+  for_each = local.parts
+  from     = scratch
+  copy { files = { "/data/" = "data/${each.key}" } }
+}
+
+target "part" {
+  for_each = local.parts
+  image    = stage.part[each.key]
+}
+
+group "default" { targets = target.part }
+`
