@@ -20,17 +20,26 @@ func assemble(files map[string][]byte, targets []*ir.Target, main *ir.Context) *
 		for _, b := range t.Builds {
 			roots = append(roots, b.Image, b.Files)
 		}
+		if from, ok := t.Options.EpochFrom.(ir.StageSource); ok {
+			roots = append(roots, from.Stage)
+		}
 	}
 	g.Stages = sourceOrder(ir.Reach(roots...))
 	contexts := map[*ir.Context]bool{}
+	read := func(c *ir.Context) {
+		if !contexts[c] {
+			contexts[c] = true
+			g.Contexts = append(g.Contexts, c)
+		}
+	}
+	for _, t := range targets {
+		if from, ok := t.Options.EpochFrom.(ir.ContextSource); ok {
+			read(from.Context)
+		}
+	}
 	secrets, agents := map[string]*ir.Secret{}, map[string]*ir.SSH{}
 	for _, st := range g.Stages {
-		st.Contexts(func(c *ir.Context) {
-			if !contexts[c] {
-				contexts[c] = true
-				g.Contexts = append(g.Contexts, c)
-			}
-		})
+		st.Contexts(read)
 		for _, step := range st.Steps {
 			if run, ok := step.(*ir.Run); ok {
 				offered(run, secrets, agents)

@@ -75,6 +75,7 @@ func (p *Program) Graph(addrs []string, platforms []ocispecs.Platform) (*ir.Grap
 	targets, diags := p.selectTargets(addrs, platforms)
 	p.diags = append(p.diags, diags...)
 	p.diags = append(p.diags, conflicts(targets)...)
+	p.ev.OverrideEpoch(targets)
 	main := p.ev.DefaultContext()
 	all := p.Diagnostics()
 	if all.HasErrors() {

@@ -340,7 +340,7 @@ type Target struct {
 	NoCache         *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps."`
 	Pull            *Attr `hb:"pull" type:"bool" doc:"Asks the registry for base images even when the engine has them."`
 	Description     *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
-	SourceDateEpoch *Attr `hb:"source_date_epoch" type:"number" doc:"The time, in seconds, that the image and its files get."`
+	SourceDateEpoch *Attr `hb:"source_date_epoch" type:"number, context or stage" doc:"The time, in seconds, that the image and its files get, or what has it: a context, or a stage that copies one git() or http()."`
 	BuildArgs       *Attr `hb:"build_args" type:"map of strings" doc:"BuildKit's predefined arguments, such as HTTP_PROXY and BUILDKIT_MULTI_PLATFORM."`
 	Hosts           *Attr `hb:"hosts" type:"map of strings" doc:"Entries of /etc/hosts for all steps."`
 	Ulimits         *Attr `hb:"ulimits" type:"map" doc:"Limits for all steps: a number, or { soft, hard }."`

@@ -112,7 +112,7 @@ func compareFile(g *ir.Graph, target *ir.Target, file *dockerfile.File) (string,
 			caps := pb.Caps.CapSet(pb.Caps.All())
 			got, diags := llb.Lower(ctx, g, req, llb.Options{
 				Resolver: images, BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps,
-				LocalName: func(c *ir.Context) string { return names[c] },
+				LocalName: func(c *ir.Context) string { return names[c] }, Sources: oracle.NewClient(oracle.Options{}),
 			})
 			if err != nil && diags.HasErrors() {
 				return fmt.Sprintf("both refuse: %v\n%s\n%s", err, messages(diags), file.Dockerfile), true
@@ -218,8 +218,15 @@ func graphOf(t *ir.Target) *ir.Graph {
 	for _, b := range t.Builds {
 		roots = append(roots, b.Image, b.Files)
 	}
+	if from, ok := t.Options.EpochFrom.(ir.StageSource); ok {
+		roots = append(roots, from.Stage)
+	}
 	g.Stages = ir.Reach(roots...)
 	seen := map[*ir.Context]bool{}
+	if from, ok := t.Options.EpochFrom.(ir.ContextSource); ok {
+		seen[from.Context] = true
+		g.Contexts = append(g.Contexts, from.Context)
+	}
 	for _, s := range g.Stages {
 		for _, step := range s.Steps {
 			ir.Sources(step, func(src ir.Source) {

@@ -77,7 +77,7 @@ type givenKey struct {
 // given is a context that is no directory here; nil after an error, which is
 // reported once.
 func (l *lowerer) given(b *build, c *ir.Context, use Use, at hcl.Range) *Given {
-	use.Pull, use.Epoch = b.Pull, b.epoch != nil
+	use.Pull, use.Epoch = b.Pull, b.epochAsked
 	key := givenKey{c, platforms.FormatAll(use.Platform), fmt.Sprint(use.Paths), use.Pull, use.Epoch}
 	if g, ok := l.givens[key]; ok {
 		return g

@@ -1,6 +1,8 @@
 package llb_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,7 +11,9 @@ import (
 
 	"github.com/hbuild/hbuild/compiler/dockerfile"
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/internal/oracle"
 	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/llb"
 )
 
 var (
@@ -163,6 +167,53 @@ func TestOptionsAgree(t *testing.T) {
 	}
 	for name, target := range cases {
 		t.Run(name, func(t *testing.T) { agree(t, graphOf(target), target) })
+	}
+}
+
+// TestEpochAgree has times that only an engine knows, of what BuildKit takes for
+// SOURCE_DATE_EPOCH besides a number.
+func TestEpochAgree(t *testing.T) {
+	add := func(src string) *ir.Copy { return &ir.Copy{Add: true, Src: qs(src), Dest: q("/")} }
+	times := func(steps ...ir.Step) ir.Source { return ir.StageSource{Stage: stage("times", "scratch", steps...)} }
+	checked := add("https://example.com/x.tar")
+	checked.Checksum = q("sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d")
+	other := &ir.Context{Name: "other", Path: "other"}
+	for name, c := range map[string]struct {
+		from ir.Source
+		want string
+	}{
+		"git":               {times(add("https://github.com/a/b.git#v1")), "1600000000"},
+		"http":              {times(checked), "1600000000"},
+		"arguments":         {times(&ir.Arg{Key: "REF", Value: ptr(q("v1"))}, add("https://github.com/a/b.git#$REF")), "1600000000"},
+		"directory":         {ir.ContextSource{Context: mainContext}, ""},
+		"another directory": {ir.ContextSource{Context: other}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := stage("app", "rich", &ir.Arg{Key: "SOURCE_DATE_EPOCH"}, &ir.Workdir{Path: q("/w")}, cp("/", "x"), sh("y"))
+			target := &ir.Target{Addr: "target.t", Name: "t", Builds: []*ir.Build{{Image: app, Platform: arm64}}, Options: ir.BuildOptions{EpochFrom: c.from}}
+			g := graphOf(target)
+			agree(t, g, target)
+			opt := options
+			opt.Sources = oracle.NewClient(oracle.Options{})
+			res, diags := llb.Lower(context.Background(), g, llb.Requests(target)[0], opt)
+			if diags.HasErrors() {
+				t.Fatal(messages(diags))
+			}
+			got := ""
+			if res.Epoch != nil {
+				got = fmt.Sprint(res.Epoch.Unix())
+			}
+			if got != c.want {
+				t.Errorf("the time is %q, not %q", got, c.want)
+			}
+			if from, ok := c.from.(ir.StageSource); ok {
+				_, diags = llb.Lower(context.Background(), g, llb.Requests(target)[0], options)
+				expectCode(t, diags, llb.CodeBuildOption) // nobody to ask
+				from.Stage.Steps = append(from.Stage.Steps, sh("x"))
+				_, diags = llb.Lower(context.Background(), g, llb.Requests(target)[0], opt)
+				expectCode(t, diags, llb.CodeBuildOption)
+			}
+		})
 	}
 }
 

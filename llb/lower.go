@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -58,6 +57,9 @@ type Options struct {
 	// that IsGiven picks. nil refuses them.
 	Given   func(ctx context.Context, c *ir.Context, use Use) (*Given, error)
 	IsGiven func(*ir.Context) bool
+	// Sources finds the times of a SOURCE_DATE_EPOCH that is no number; nil refuses
+	// those that only an engine can tell.
+	Sources SourceClient
 	// Contexts replace local directories with something else: a git repository, an
 	// image. Patterns do not apply to them.
 	Contexts map[*ir.Context]bk.State
@@ -168,6 +170,7 @@ type lowerer struct {
 	givens map[givenKey]*Given
 	lost   map[*ir.Context]bool // given, and reported
 	warned map[warned]bool
+	epochs map[epochKey]*time.Time
 	// implied is the main context when only triggers of base images read it.
 	implied *ir.Context
 }
@@ -189,7 +192,9 @@ type build struct {
 	hostname string
 	proxy    *bk.ProxyEnv
 	epoch    *time.Time
-	scope    *scope
+	// epochAsked is also set when what was asked for its time has none.
+	epochAsked bool
+	scope      *scope
 }
 
 func (l *lowerer) build(r Request) *build {
@@ -201,17 +206,6 @@ func (l *lowerer) build(r Request) *build {
 	}
 	for _, kv := range r.Options.BuildArgs {
 		b.args[kv.Key] = kv.Value
-	}
-	if e := r.Options.Epoch; e != nil {
-		b.args[argEpoch] = strconv.FormatInt(*e, 10)
-	}
-	if v := b.args[argEpoch]; v != "" {
-		sec, err := strconv.ParseInt(v, 10, 64)
-		if err != nil {
-			l.errorf(CodeBuildOption, r.Stage.Range, "Bad SOURCE_DATE_EPOCH", "%q is not a number of seconds.", v)
-		}
-		t := time.Unix(sec, 0).UTC()
-		b.epoch = &t
 	}
 	b.auto = autoArgs(l.opt.BuildPlatforms[0], b.target, r.Stage.Name, b.args)
 	b.hostname = r.Options.Hostname
@@ -227,11 +221,13 @@ func (l *lowerer) build(r Request) *build {
 		b.network = pb.NetMode_NONE
 	}
 	plain := r.Options
-	plain.Epoch = nil // a pointer; its value is among b.args
-	b.key = fmt.Sprintf("%s|%v|%v|%v|%v|%q|%+v", platforms.FormatAll(b.target), b.implicit, r.Multi, r.Pull, r.NoCache, b.args[argEpoch], plain)
+	plain.Epoch, plain.EpochFrom = nil, nil // pointers; the value is among b.args
+	b.key = fmt.Sprintf("%s|%v|%v|%v|%v|%+v", platforms.FormatAll(b.target), b.implicit, r.Multi, r.Pull, r.NoCache, plain)
 	if l.usesTargetStage() {
 		b.key += "|" + r.Stage.Name
 	}
+	l.setEpoch(b)
+	b.key += fmt.Sprintf("|%v%s", b.epochAsked, b.args[argEpoch])
 	return b
 }
 

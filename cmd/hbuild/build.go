@@ -71,6 +71,7 @@ written, and the other targets are.`,
 		},
 	}
 	o.register(a, cmd)
+	o.module.registerEpoch(a, cmd)
 	fs := cmd.Flags()
 	fs.StringSliceVar(&o.platforms, "platform", nil, "build for `OS/ARCH`, in place of what targets say; repeatable")
 	fs.BoolVar(&o.push, "push", false, "push all images to the registries of their tags")

@@ -33,6 +33,7 @@ func newEmitCmd(a *app) *cobra.Command {
 // out.
 func (o *emitOptions) register(a *app, cmd *cobra.Command) {
 	o.module.register(a, cmd)
+	o.module.registerEpoch(a, cmd)
 	cmd.Args = argsError(0, 1, "one address")
 	cmd.ValidArgsFunction = a.completeAddress(&o.module)
 	cmd.Flags().StringSliceVar(&o.platform, "platform", nil, "emit for `OS/ARCH`, in place of what the target says")

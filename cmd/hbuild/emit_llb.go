@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/containerd/platforms"
@@ -113,8 +114,12 @@ func oneRequest(t *ir.Target) (llb.Request, error) {
 	return llb.Requests(t)[0], nil
 }
 
-// needsImages reports whether anything in the graph comes from a registry.
+// needsImages reports whether anything in the graph comes from a registry, or the
+// time of its files from another server.
 func needsImages(g *ir.Graph) bool {
+	if slices.ContainsFunc(g.Targets, func(t *ir.Target) bool { return t.Options.EpochFrom != nil }) {
+		return true
+	}
 	for _, st := range g.Stages {
 		if _, ok := st.Root.(ir.ImageRoot); ok {
 			return true
@@ -182,7 +187,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 		}
 		seen := &seenError{ImageMetaResolver: gw}
 		var res *llb.Result
-		res, diags = llb.Lower(ctx, e.graph, req, llb.Options{Resolver: seen, BuildPlatforms: plats, Given: given.Load(gw, seen.note)})
+		res, diags = llb.Lower(ctx, e.graph, req, llb.Options{Resolver: seen, BuildPlatforms: plats, Given: given.Load(gw, seen.note), Sources: build.Sources(gw, seen.note)})
 		if diags.HasErrors() {
 			return nil, &build.DiagnosticsError{Diags: diags, Cause: seen.err}
 		}

@@ -34,6 +34,7 @@ type moduleFlags struct {
 	sets      []string // --set
 	contexts  []string // --context
 	vars      []varFlag
+	epoch     string // --source-date-epoch, of commands that have it
 	// provenance asks for what becomes of variables; of commands that have --args.
 	provenance bool
 	levels     lint.Levels // --allow and --deny, of commands that have them
@@ -81,6 +82,12 @@ func (f *moduleFlags) register(a *app, cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("file", "hcl"))
 	must(cmd.MarkFlagFilename("var-file", "hcl"))
 	must(cmd.MarkFlagFilename("override", "hcl"))
+}
+
+// registerEpoch adds --source-date-epoch.
+func (f *moduleFlags) registerEpoch(a *app, cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.epoch, "source-date-epoch", "", "give images and files the time `TIME`: seconds, \"context\" for that of the build context, or a context's or a stage's name")
+	must(cmd.RegisterFlagCompletionFunc("source-date-epoch", cobra.NoFileCompletions))
 }
 
 // program is a module that was loaded, and where it is on this machine.
@@ -182,6 +189,7 @@ func (a *app) options(f *moduleFlags, p *program, mode loadMode) (opt compiler.O
 	opt.Sets = f.sets
 	opt.Levels = f.levels
 	opt.Provenance = f.provenance
+	opt.Epoch = f.epoch
 	opt.LookupEnv = os.LookupEnv
 	opt.BuildPlatform = hostPlatform()
 	opt.Check = mode == forCheck

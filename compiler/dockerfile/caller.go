@@ -77,8 +77,8 @@ func (e *emitter) optionFlags(f *File, flag func(string, string)) {
 	if o.Hostname != "" {
 		args = append(args, ir.KV{Key: "BUILDKIT_SANDBOX_HOSTNAME", Value: o.Hostname})
 	}
-	if o.Epoch != nil {
-		args = append(args, ir.KV{Key: "SOURCE_DATE_EPOCH", Value: strconv.FormatInt(*o.Epoch, 10)})
+	if v := e.epoch(); v != "" {
+		args = append(args, ir.KV{Key: "SOURCE_DATE_EPOCH", Value: v})
 	}
 	for _, kv := range args {
 		flag("build-arg", kv.Key+"="+kv.Value)
@@ -114,6 +114,25 @@ func (e *emitter) optionFlags(f *File, flag func(string, string)) {
 		f.Flags = append(f.Flags, "--pull")
 		f.Attrs["image-resolve-mode"] = "pull"
 	}
+}
+
+// epoch is SOURCE_DATE_EPOCH as BuildKit's frontend reads it: seconds, or the name
+// of what has the time.
+func (e *emitter) epoch() string {
+	o := e.target.Options
+	switch from := o.EpochFrom.(type) {
+	case ir.ContextSource:
+		if from.Context.Name == "default" {
+			return "context"
+		}
+		return e.contexts[from.Context]
+	case ir.StageSource:
+		return from.Stage.Name
+	}
+	if o.Epoch == nil {
+		return ""
+	}
+	return strconv.FormatInt(*o.Epoch, 10)
 }
 
 func (e *emitter) resourceFlags(f *File, flag func(string, string)) {

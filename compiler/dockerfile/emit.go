@@ -144,6 +144,9 @@ func (e *emitter) plan() {
 				e.addStage(s, b.Platform)
 			}
 		}
+		if from, ok := e.target.Options.EpochFrom.(ir.StageSource); ok {
+			e.addStage(from.Stage, b.Platform)
+		}
 	}
 	index := map[*ir.Stage]int{}
 	for i, s := range e.graph.Stages {
@@ -253,6 +256,9 @@ func (e *emitter) nameContexts() {
 				})
 			}
 		}
+	}
+	if from, ok := e.target.Options.EpochFrom.(ir.ContextSource); ok && !seen[from.Context] {
+		used = append(used, from.Context)
 	}
 	e.main = e.graph.Main // when nothing else reads it, a base's triggers may
 	sort.Slice(used, func(i, j int) bool { return used[i].Name < used[j].Name })

@@ -44,6 +44,10 @@ type Options struct {
 	// name: a directory, or docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], the
 	// address of a git repository or of a file, - for standard input.
 	Contexts map[string]string
+	// Epoch is the SOURCE_DATE_EPOCH that the caller gives in place of the targets'
+	// own: seconds, "context" for the main context's time, or the name of a context
+	// or a stage; "" for none.
+	Epoch string
 	// Import reads the Dockerfiles of dockerfile(); nil refuses them.
 	Import ImportFunc
 	// Check lets a required variable without a value be unknown.

@@ -380,9 +380,7 @@ func (ev *Evaluator) buildOptions(r *targetReader) ir.BuildOptions {
 		o.Limits = ev.limitsOf(it)
 	}
 	if it := r.get("source_date_epoch"); it != nil {
-		if n, ok := ev.integer(it); ok {
-			o.Epoch = &n
-		}
+		o.Epoch, o.EpochFrom = ev.epoch(it)
 	}
 	return o
 }

@@ -262,6 +262,10 @@ type BuildOptions struct {
 	Network      NetMode
 	Limits       Limits
 	Epoch        *int64 // SOURCE_DATE_EPOCH in seconds
+	// EpochFrom is what has that time, where only the engine can tell it: a
+	// ContextSource, or a StageSource of a stage that [EpochSource] takes. Something
+	// without a time, such as a directory, leaves SOURCE_DATE_EPOCH unset.
+	EpochFrom Source
 }
 
 // KV is a key and a value.

@@ -29,7 +29,9 @@ func (o *BuildOptions) Override(f BuildOptions) {
 	override(&o.Limits.CPUQuota, f.Limits.CPUQuota)
 	override(&o.Limits.CPUSetCPUs, f.Limits.CPUSetCPUs)
 	override(&o.Limits.CPUSetMems, f.Limits.CPUSetMems)
-	override(&o.Epoch, f.Epoch)
+	if f.Epoch != nil || f.EpochFrom != nil {
+		o.Epoch, o.EpochFrom = f.Epoch, f.EpochFrom
+	}
 }
 
 func override[T comparable](to *T, v T) {

@@ -334,6 +334,12 @@ func (p *printer) options(o BuildOptions, kvs func(string, []KV)) {
 	if o.Epoch != nil {
 		p.line("  source-date-epoch %d", *o.Epoch)
 	}
+	switch from := o.EpochFrom.(type) {
+	case ContextSource:
+		p.line("  source-date-epoch context %s", from.Context.Name)
+	case StageSource:
+		p.line("  source-date-epoch stage %s", from.Stage.Name)
+	}
 }
 
 // word prints a word bare, or quoted where a golden file could not show it.

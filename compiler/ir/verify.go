@@ -66,6 +66,16 @@ func (v *verifier) target(t *Target) {
 	v.at = t.Addr
 	v.require(len(t.Builds) > 0, "it builds nothing")
 	v.require(!t.Test || len(t.Builds) == 1 && t.Builds[0].Files == nil && !t.Push && len(t.Tags)+len(t.Outputs)+len(t.Requires) == 0, "a test with effects")
+	switch from := t.Options.EpochFrom.(type) {
+	case nil:
+	case ContextSource:
+		v.require(v.contexts[from.Context] || from.Context.Name == "default", "its time is of a context that is not in the graph")
+	case StageSource:
+		v.require(v.known[from.Stage], "its time is of a stage that is not in the graph")
+	default:
+		v.fail("its time is of a %T", from)
+	}
+	v.require(t.Options.Epoch == nil || t.Options.EpochFrom == nil, "it has two times")
 	for _, b := range t.Builds {
 		v.require(b.Image != nil || b.Files != nil, "a build without a stage")
 		v.require(b.Platform != nil || len(t.Builds) == 1, "several builds, one of them without a platform")

@@ -18,6 +18,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
@@ -135,8 +136,20 @@ func (c *fakeClient) ResolveImageConfig(ctx context.Context, ref string, opt sou
 	return c.resolver.ResolveImageConfig(ctx, ref, opt)
 }
 
-func (c *fakeClient) ResolveSourceMetadata(context.Context, *pb.SourceOp, sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
-	return nil, errors.New("oracle: no source metadata")
+// SourceTime is when every commit was made and every file changed that a
+// definition fetches, in seconds since 1970.
+const SourceTime = 1600000000
+
+func (c *fakeClient) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp, _ sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	if strings.HasPrefix(op.Identifier, "git://") {
+		object := fmt.Sprintf("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor A <a@example.com> 1500000000 +0000\ncommitter C <c@example.com> %d +0200\n\nmessage\n", SourceTime)
+		return &sourceresolver.MetaResponse{Op: op, Git: &sourceresolver.ResolveGitResponse{CommitObject: []byte(object)}}, nil
+	}
+	if !strings.HasPrefix(op.Identifier, "http") {
+		return &sourceresolver.MetaResponse{Op: op}, nil
+	}
+	t := time.Unix(SourceTime, 0)
+	return &sourceresolver.MetaResponse{Op: op, HTTP: &sourceresolver.ResolveHTTPResponse{LastModified: &t}}, nil
 }
 
 func (c *fakeClient) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }

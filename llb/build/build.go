@@ -23,6 +23,7 @@ import (
 	bk "github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -96,6 +97,34 @@ func (r *resolver) note(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.err = errors.Join(r.err, err)
+}
+
+// sources is a client that notes what went wrong with a source, as [resolver] does.
+type sources struct {
+	gateway.Client
+	note func(error)
+}
+
+// Sources is [llb.Options.Sources] over an engine. Errors are noted too, for the
+// exit code.
+func Sources(c gateway.Client, note func(error)) llb.SourceClient { return sources{c, note} }
+
+// ResolveSourceMetadata implements [llb.SourceClient].
+func (s sources) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	md, err := s.Client.ResolveSourceMetadata(ctx, op, opt)
+	if err != nil {
+		s.note(err)
+	}
+	return md, err
+}
+
+// Solve implements [llb.SourceClient].
+func (s sources) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	res, err := s.Client.Solve(ctx, req)
+	if err != nil {
+		s.note(err)
+	}
+	return res, err
 }
 
 // Run builds a graph on an engine. The result may be there with an error, and
@@ -195,7 +224,7 @@ func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Res
 		defer func() { l.cause = errors.Join(res.err, l.cause) }()
 		l.out, l.diags = llb.LowerAll(ctx, l.graph, l.reqs, llb.Options{
 			Resolver: res, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
-			LocalName: localName, SharedContext: len(l.reqs) > 1, Given: l.given.Load(c, res.note),
+			LocalName: localName, SharedContext: len(l.reqs) > 1, Given: l.given.Load(c, res.note), Sources: Sources(c, res.note),
 		})
 		l.marshal(ctx)
 	})
@@ -219,7 +248,7 @@ func (l *lowering) callback(i int) solve.Lower {
 		if err != nil {
 			return nil, err
 		}
-		return &solve.Lowered{Definition: l.defs[i], Config: config, Own: l.own[i]}, nil
+		return &solve.Lowered{Definition: l.defs[i], Config: config, Own: l.own[i], Epoch: l.out[i].Epoch}, nil
 	}
 }
 
@@ -272,7 +301,7 @@ func (l *lowering) marshal(ctx context.Context) {
 func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	j := solve.Job{
 		Addr: t.Addr, Range: t.Range, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
-		Attest: t.Attest, Epoch: t.Options.Epoch, NoCache: t.NoCache, Pull: t.Pull,
+		Attest: t.Attest, NoCache: t.NoCache, Pull: t.Pull,
 		Outputs: t.Outputs, OutputsInRoot: len(t.Outputs) > 0,
 	}
 	for _, r := range t.Requires {

@@ -1,10 +1,8 @@
 package frontend
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	bk "github.com/moby/buildkit/client/llb"
@@ -152,13 +150,4 @@ func setKV(list []ir.KV, kv ir.KV) []ir.KV {
 		}
 	}
 	return append(list, kv)
-}
-
-// seconds reads the value of SOURCE_DATE_EPOCH.
-func seconds(v string) (int64, error) {
-	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf(`--build-arg %s=%s is neither a number of seconds nor "context"`, argEpoch, v)
-	}
-	return n, nil
 }

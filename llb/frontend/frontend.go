@@ -124,7 +124,7 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	sel, err := b.choose(ctx, m)
+	sel, err := b.choose(m)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func (b *builder) lower(ctx context.Context, m *module, sel *selection) (map[par
 	opt := llb.Options{
 		Resolver: resolver{b.client, b.ui.ImageResolveMode}, BuildPlatforms: b.platforms(), Caps: &b.opts.LLBCaps,
 		SessionID: b.session("context"), LocalName: local.name, SharedContext: len(reqs) > 1,
-		Given: local.given, IsGiven: local.isGiven, Contexts: local.states(),
+		Given: local.given, IsGiven: local.isGiven, Contexts: local.states(), Sources: b.client,
 	}
 	out := map[part]*llb.Result{}
 	lowered, diags := llb.LowerAll(ctx, sel.graph, reqs, opt)

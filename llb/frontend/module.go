@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
@@ -21,6 +22,7 @@ import (
 	"github.com/hbuild/hbuild/compiler/lint"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/llb"
 )
 
 // module is the caller's module, loaded.
@@ -68,8 +70,9 @@ func (b *builder) load(ctx context.Context, check bool) (*module, error) {
 	opt.Check = check
 	opt.Levels = b.levels()
 	opt.BuildPlatform = platforms.Normalize(b.platforms()[0])
-	opt.Git = b.call.git
+	opt.Git = func() *eval.Git { return b.git(ctx, m.main) }
 	opt.Contexts = map[string]string{}
+	opt.Epoch = b.call.epoch
 	m.Program = compiler.Load(fsys, ".", opt)
 	// The compiler keeps the map, and asks it when it comes to a name.
 	b.matchContexts(m, opt.Contexts)
@@ -232,6 +235,36 @@ func (b *builder) level(m *module, diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 	}
 	return diags
+}
+
+// git describes the checkout: of a build context that is a repository the engine
+// knows the commit; else it is what the client says. Nil is an engine that cannot
+// tell, or no repository.
+func (b *builder) git(ctx context.Context, main *mainContext) *eval.Git {
+	if main.state == nil {
+		return b.call.git()
+	}
+	found, err := llb.GitSource(ctx, b.client, *main.state)
+	if err != nil || found == nil {
+		return b.call.git()
+	}
+	commit := found.CommitChecksum // Checksum is an annotated tag's own
+	if commit == "" {
+		commit = found.Checksum
+	}
+	g := &eval.Git{Commit: commit, Short: commit[:min(7, len(commit))]}
+	g.Branch = strings.TrimPrefix(found.Ref, "refs/heads/")
+	g.Tag = strings.TrimPrefix(found.Ref, "refs/tags/")
+	if g.Branch == found.Ref {
+		g.Branch = ""
+	}
+	if g.Tag == found.Ref {
+		g.Tag = ""
+	}
+	if t, err := llb.CommitTime(found.CommitObject); err == nil && t != nil {
+		g.Time = t.UTC().Format(time.RFC3339)
+	}
+	return g
 }
 
 // git is what the client says of its checkout: buildx sends the commit, with

@@ -146,7 +146,7 @@ func (b *builder) outline(ctx context.Context) (*outline.Outline, error) {
 	if err != nil {
 		return nil, err
 	}
-	sel, err := b.choose(ctx, m)
+	sel, err := b.choose(m)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +274,7 @@ func (b *builder) convert(ctx context.Context) (*convertllb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	sel, err := b.choose(ctx, m)
+	sel, err := b.choose(m)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +22,7 @@ type selection struct {
 // choose evaluates the address of a call. A frontend returns one result, so a
 // group has to come down to one target: its only one, or the only one that has an
 // image.
-func (b *builder) choose(ctx context.Context, m *module) (*selection, error) {
+func (b *builder) choose(m *module) (*selection, error) {
 	g, diags := m.Graph([]string{b.call.address}, b.ui.TargetPlatforms)
 	if g == nil {
 		return nil, m.failure(b.hint(m, diags))
@@ -44,7 +43,7 @@ func (b *builder) choose(ctx context.Context, m *module) (*selection, error) {
 		b.call.apply(t)
 	}
 	g.SkipCaches(b.call.noCache)
-	return &selection{graph: g, target: t, warnings: diags}, b.applyEpoch(ctx, m, g)
+	return &selection{graph: g, target: t, warnings: diags}, nil
 }
 
 // hint adds to an unknown address that a stage has the name: the word before it
@@ -100,32 +99,4 @@ func pick(m *module, g *ir.Graph, addr string) (*ir.Target, *hcl.Diagnostic) {
 	}
 	return nil, diag.Error(diag.BadFlag, at, fmt.Sprintf("%q stands for %d targets", addr, len(all)),
 		fmt.Sprintf("A build through # syntax= has one result. Choose with --target one of: %s; `hbuild build` and `docker buildx bake` build several.", diag.List(names, 30)))
-}
-
-// applyEpoch carries out --build-arg SOURCE_DATE_EPOCH: seconds, or "context" for
-// the time of a remote context.
-func (b *builder) applyEpoch(ctx context.Context, m *module, g *ir.Graph) error {
-	v := b.call.epoch
-	if v == "" {
-		return nil
-	}
-	var epoch *int64
-	if v == "context" {
-		t, err := b.ui.ResolveMainContextSourceDateEpoch(ctx)
-		if err != nil || t == nil {
-			return err
-		}
-		sec := t.Unix()
-		epoch = &sec
-	} else {
-		sec, err := seconds(v)
-		if err != nil {
-			return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, "Bad SOURCE_DATE_EPOCH", err.Error()+".")})
-		}
-		epoch = &sec
-	}
-	for _, t := range g.Targets {
-		t.Options.Epoch = epoch
-	}
-	return nil
 }

@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -63,7 +66,7 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 		}
 		for i, b := range j.Builds {
 			if b.Files != nil {
-				files = append(files, fileRef{id: j.fileID(r, i), ref: refs[i], outputs: b.Outputs})
+				files = append(files, fileRef{id: j.fileID(r, i), ref: refs[i], outputs: b.Outputs, epoch: j.fileSystem(i).Epoch})
 			}
 		}
 		return resultOf(files)
@@ -90,7 +93,8 @@ func (r *runner) filesResult(ctx context.Context, c gateway.Client) (*gateway.Re
 			files = append(files, j.files...)
 		}
 	}
-	if len(files) >= collectFrom {
+	own := func(f fileRef) bool { return f.epoch != nil } // a time is of a whole reference
+	if len(files) >= collectFrom && !slices.ContainsFunc(files, own) {
 		return r.collect(ctx, c, files)
 	}
 	return resultOf(files)
@@ -136,6 +140,7 @@ func resultOf(files []fileRef) (*gateway.Result, error) {
 	var all exptypes.Platforms
 	for _, f := range files {
 		res.AddRef(f.id, f.ref)
+		addEpoch(res, "/"+f.id, f.epoch)
 		all.Platforms = append(all.Platforms, exptypes.Platform{ID: f.id, Platform: platforms.DefaultSpec()})
 	}
 	dt, err := json.Marshal(all)
@@ -144,6 +149,13 @@ func resultOf(files []fileRef) (*gateway.Result, error) {
 	}
 	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
 	return res, nil
+}
+
+// addEpoch tells exporters the time of what they write.
+func addEpoch(res *gateway.Result, suffix string, t *time.Time) {
+	if t != nil {
+		res.AddMeta(commonexptypes.ExporterEpochKey+suffix, []byte(strconv.FormatInt(t.Unix(), 10)))
+	}
 }
 
 // exportOpt is how a build of a job's own is asked for.
@@ -231,16 +243,17 @@ func (r *runner) imageResult(ctx context.Context, c gateway.Client, j *job, lowe
 			return nil, err
 		}
 		all.Platforms = append(all.Platforms, exptypes.Platform{ID: id, Platform: p})
-		config := exptypes.ExporterImageConfigKey
+		suffix := ""
 		if len(j.Builds) > 1 {
 			res.AddRef(id, refs[i])
-			config += "/" + id
+			suffix = "/" + id
 		} else {
 			res.SetRef(refs[i])
 		}
 		if l.Config != nil {
-			res.AddMeta(config, l.Config)
+			res.AddMeta(exptypes.ExporterImageConfigKey+suffix, l.Config)
 		}
+		addEpoch(res, suffix, l.Epoch)
 	}
 	dt, err := json.Marshal(all)
 	if err != nil {

@@ -174,7 +174,7 @@ func (r *runner) solveHere(ctx context.Context, c gateway.Client, j *job) error 
 	}
 	for i := range j.Builds {
 		if j.fileSystem(i) != nil {
-			j.files = append(j.files, fileRef{id: j.fileID(r, i), ref: refs[i], outputs: j.Builds[i].Outputs})
+			j.files = append(j.files, fileRef{id: j.fileID(r, i), ref: refs[i], outputs: j.Builds[i].Outputs, epoch: j.fileSystem(i).Epoch})
 		}
 	}
 	return nil
@@ -227,7 +227,7 @@ func withoutCache(l *Lowered) *Lowered {
 		m.IgnoreCache = true
 		def.Metadata[d] = m
 	}
-	return &Lowered{Definition: &def, Config: l.Config, Own: l.Own}
+	return &Lowered{Definition: &def, Config: l.Config, Own: l.Own, Epoch: l.Epoch}
 }
 
 // solve evaluates one definition; the reference of the empty file system is nil.

@@ -342,9 +342,6 @@ func (j *job) finishOutputs(all []output, e engine) error {
 		if err := j.imageAttrs(o); err != nil {
 			return err
 		}
-		if j.Epoch != nil {
-			setDefault(o.attrs, "source-date-epoch", strconv.FormatInt(*j.Epoch, 10))
-		}
 		if o.kind == client.ExporterLocal && !j.hasImage {
 			// Files are installed by this side, so that they are whole or not
 			// there at all.

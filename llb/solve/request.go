@@ -108,8 +108,6 @@ type Job struct {
 	// of caches are relative to [Request.Root].
 	CacheFrom, CacheTo []string
 	Attest             []string
-	// Epoch is SOURCE_DATE_EPOCH in seconds for what is exported.
-	Epoch *int64
 	// NoCache runs every step; Pull looks for newer base images.
 	NoCache bool
 	Pull    bool
@@ -145,6 +143,8 @@ type Lowered struct {
 	// Own are the operations that no other job of the call has: progress shows them
 	// with the job's name.
 	Own map[digest.Digest]bool
+	// Epoch is SOURCE_DATE_EPOCH for what is exported; nil for none.
+	Epoch *time.Time
 }
 
 // FileOutput is a host path that a job writes.

@@ -80,6 +80,7 @@ type fileRef struct {
 	id      string // of the reference in the main build's result
 	ref     gateway.Reference
 	outputs []FileOutput
+	epoch   *time.Time // of the files; nil leaves them theirs
 }
 
 // Run builds the jobs of a request on an engine. The result is returned even
