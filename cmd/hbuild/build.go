@@ -204,7 +204,7 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 		res.Summary(a.stderr)
 	}
 	if err != nil && ctx.Err() == nil {
-		err = buildFailed(report, g, err)
+		err = buildFailed(report, g, res, err)
 	}
 	if res != nil && o.test && len(res.Jobs) > 0 {
 		res.TestSummary(a.stdout)
@@ -234,8 +234,8 @@ func (p *program) reportLine(diags hcl.Diagnostics) error {
 }
 
 // buildFailed shows why, and makes the exit code of it.
-func buildFailed(report func(hcl.Diagnostics) error, g *ir.Graph, err error) error {
-	diags := build.Failure(err, g)
+func buildFailed(report func(hcl.Diagnostics) error, g *ir.Graph, res *solve.Result, err error) error {
+	diags := build.FailureOf(res, err, g)
 	if len(diags) == 0 || report(diags) == nil {
 		return err // there was no place to say it at
 	}

@@ -168,6 +168,12 @@ func TestBuildEngineKilled(t *testing.T) {
 	if n := strings.Count(out.stderr, "error["); n != 1 {
 		t.Errorf("%d errors:\n%s", n, out.stderr)
 	}
+	if md := m.metadata("md.json"); md.Result != "failed" || md.Targets["target.image"].Result == "done" {
+		t.Errorf("metadata %+v", md)
+	}
+	if err := os.Remove(m.path("md.json")); err != nil {
+		t.Error(err)
+	}
 	m.nothingLeft()
 	ends(t, mark)
 	m.build("image").exits(4).says("cannot reach BuildKit at " + i.Engine)

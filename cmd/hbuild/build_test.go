@@ -25,6 +25,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/hbuild/hbuild/internal/testengine"
+	"github.com/hbuild/hbuild/llb/solve"
 )
 
 // The tests of building run hbuild as a process, on a real BuildKit. Those here
@@ -211,22 +212,10 @@ stage "no" {
 group "default" { targets = [target.app, target.bin] }
 `
 
-type metadata map[string]struct {
-	Digest      string   `json:"digest"`
-	Platforms   []string `json:"platforms"`
-	Tags        []string `json:"tags"`
-	Pushed      []string `json:"pushed"`
-	StepsRun    int      `json:"steps_run"`
-	StepsCached int      `json:"steps_cached"`
-	Files       []struct {
-		Path, Digest string
-		Size         int64
-	} `json:"files"`
-}
-
-func (m *module) metadata(name string) metadata {
+// metadata reads a metadata file.
+func (m *module) metadata(name string) solve.Metadata {
 	m.t.Helper()
-	var md metadata
+	var md solve.Metadata
 	if err := json.Unmarshal([]byte(m.read(name)), &md); err != nil {
 		m.t.Fatal(err)
 	}
@@ -240,25 +229,25 @@ func TestBuild(t *testing.T) {
 	text := unique()
 	id := "id=" + text
 	m.build("--var", id, "--metadata-file", "first.json").exits(0).says(
-		"target.app: sha256:", "is in the engine; get it out with --load, --push or -o type=oci,dest=FILE",
+		"app done 2 0 ", " sha256:", "bin done 3 0 ", "is in the engine; get it out with --load, --push or -o type=oci,dest=FILE",
 		"wrote out/a", "wrote tree/a", "wrote tree/sub/b", "2 targets in ", "4 steps run, 0 cached", "[made 2/2] mkdir")
 	if got := m.read("out/a") + m.read("tree/a") + m.read("tree/sub/b"); got != text+"\n"+text+"\nb\n" {
 		t.Errorf("files hold %q", got)
 	}
-	app := m.metadata("first.json")["target.app"]
+	app := m.metadata("first.json").Targets["target.app"]
 	if !strings.HasPrefix(app.Digest, "sha256:") || len(app.Platforms) != 1 || app.Tags[0] != "registry.example/app:1" || app.StepsRun != 2 {
 		t.Errorf("metadata %+v", app)
 	}
-	if files := m.metadata("first.json")["target.bin"].Files; len(files) != 3 || files[0].Path != "out/a" || files[0].Size != int64(len(text)+1) || files[0].Digest == "" {
+	if files := m.metadata("first.json").Targets["target.bin"].Files; len(files) != 3 || files[0].Path != "out/a" || files[0].Size != int64(len(text)+1) || files[0].Digest == "" {
 		t.Errorf("files %+v", files)
 	}
 	m.build("--var", id, "--metadata-file", "second.json").exits(0).says("0 steps run, 4 cached")
-	second := m.metadata("second.json")
+	second := m.metadata("second.json").Targets
 	if second["target.app"].Digest != app.Digest || second["target.app"].StepsRun+second["target.bin"].StepsRun != 0 {
 		t.Errorf("the second build: %+v", second)
 	}
 	m.build("app", "--var", id, "--no-cache", "--pull", "--metadata-file", "third.json").exits(0)
-	if third := m.metadata("third.json")["target.app"]; third.StepsRun != 2 || third.StepsCached != 0 {
+	if third := m.metadata("third.json").Targets["target.app"]; third.StepsRun != 2 || third.StepsCached != 0 {
 		t.Errorf("--no-cache: %+v", third)
 	}
 }
@@ -275,10 +264,10 @@ target "svc" {
 	id := "id=" + text
 	m.build("--var", id, "stage.made").exits(0).says("stage.made: done (1 step run, 0 cached)").saysNot("exporting")
 	m.build("--var", id, "artifact.a").exits(0).saysNot("wrote out/a")
-	m.build("--var", id, "svc.api", "svc[web]").exits(0).says(`target.svc["api"]: sha256:`, `target.svc["web"]: sha256:`)
+	m.build("--var", id, "svc.api", "svc[web]").exits(0).says("svc.api done", "svc.web done", "sha256:")
 	m.build("--var", id, "a*").exits(0).says("target.app: sha256:").saysNot("target.bin")
 	m.build("--var", id, "default", "app").exits(0).says("2 targets in")
-	m.build("--var", id, "broken", "app", "--keep-going").exits(1).says("target.app: sha256:", "exit code 9")
+	m.build("--var", id, "broken", "app", "--keep-going").exits(1).says("app cached", "broken failed", "2 targets (1 done, 1 failed)", "exit code 9")
 	if names := m.files(); !slices.Equal(names, []string{"out", "out/a", "tree", "tree/a", "tree/sub", "tree/sub/b"}) {
 		t.Errorf("there are %v", names)
 	}
@@ -351,7 +340,7 @@ func TestBuildPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if md := m.metadata("md.json")["target.app"]; md.Digest != d.Digest.String() || !slices.Equal(md.Pushed, []string{tag}) {
+	if md := m.metadata("md.json").Targets["target.app"]; md.Digest != d.Digest.String() || !slices.Equal(md.Pushed, []string{tag}) {
 		t.Errorf("the registry has %s, the metadata %+v", d.Digest, md)
 	}
 	m.build(append(args, "--set", "target.app.push=false", "--push")...).exits(0).says("pushed " + tag)
@@ -397,7 +386,7 @@ stage "s" {
 target "t" { image = stage.s }
 `)
 	m.build("t", "--platform", "linux/amd64", "--platform", "linux/arm64", "-o", "type=oci,dest=t.tar", "-o", "type=local,dest=root", "--metadata-file", "md.json").exits(0)
-	if md := m.metadata("md.json")["target.t"]; !slices.Equal(md.Platforms, []string{"linux/amd64", "linux/arm64"}) {
+	if md := m.metadata("md.json").Targets["target.t"]; !slices.Equal(md.Platforms, []string{"linux/amd64", "linux/arm64"}) {
 		t.Errorf("platforms %v", md.Platforms)
 	}
 	if got := m.read("root/linux_amd64/arch") + " " + m.read("root/linux_arm64/arch"); got != "linux/amd64 linux/arm64" {

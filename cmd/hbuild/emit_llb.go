@@ -175,7 +175,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 	defer c.Close()
 	given, err := build.NewGivens(e.graph, build.Options{Root: e.p.Root, Stdin: a.stdin})
 	if err != nil {
-		return nil, buildFailed(e.p.report, e.graph, err)
+		return nil, buildFailed(e.p.report, e.graph, nil, err)
 	}
 	defer given.Close()
 	var def *bk.Definition
@@ -203,7 +203,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, buildFailed(e.p.report, e.graph, err)
+		return nil, buildFailed(e.p.report, e.graph, nil, err)
 	}
 	return def, e.p.report(diags)
 }

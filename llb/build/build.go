@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -300,7 +301,7 @@ func (l *lowering) marshal(ctx context.Context) {
 // job makes a target's job. Requests are in the order of llb.Requests.
 func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	j := solve.Job{
-		Addr: t.Addr, Range: t.Range, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
+		Addr: t.Addr, Name: nameOf(t), Range: t.Range, Tags: t.Tags, Push: (t.Push || opt.Push) && !opt.NoPush, CacheFrom: t.CacheFrom, CacheTo: t.CacheTo,
 		Attest: t.Attest, NoCache: t.NoCache, Pull: t.Pull,
 		Outputs: t.Outputs, OutputsInRoot: len(t.Outputs) > 0,
 	}
@@ -347,6 +348,16 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	// What is no target has no effects of its own.
 	j.SolveOnly = !strings.HasPrefix(t.Addr, "target.") && len(j.Outputs) == 0 && !j.Load && !j.Push
 	return j, nil
+}
+
+// nameOf is what progress calls a target, and what a command line takes; a test is
+// told from a target by its kind: "prod", "svc.api", "test.unit", "api/test.unit".
+func nameOf(t *ir.Target) string {
+	if !t.Test {
+		return t.Name
+	}
+	dir, name := path.Split(t.Name)
+	return dir + "test." + name
 }
 
 // first is the index of a target's first request.

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,13 @@ import (
 )
 
 // Failure describes an error of [Run] on a graph as diagnostics, each at the line
-// of the build file that it belongs to. Jobs that were only skipped are left out,
-// and what several jobs report alike is said once.
-func Failure(err error, g *ir.Graph) hcl.Diagnostics {
+// of the build file that it belongs to. Jobs that were only skipped have no
+// diagnostic of their own, and what several jobs report alike is said once.
+func Failure(err error, g *ir.Graph) hcl.Diagnostics { return FailureOf(nil, err, g) }
+
+// FailureOf is [Failure] that also says what was not done because of each failure,
+// by the result that came with the error.
+func FailureOf(res *solve.Result, err error, g *ir.Graph) hcl.Diagnostics {
 	var out hcl.Diagnostics
 	for _, e := range flatten(err) {
 		var lowering *DiagnosticsError
@@ -28,10 +33,29 @@ func Failure(err error, g *ir.Graph) hcl.Diagnostics {
 		case errors.As(e, &lowering):
 			out = append(out, lowering.described()...)
 		default:
-			out = append(out, describe(e, g))
+			d := describe(e, g)
+			if names := stoppedBy(e, res); len(names) > 0 {
+				d.Detail += "\n\nNot done because of it: " + diag.List(names, 12) + "."
+			}
+			out = append(out, d)
 		}
 	}
 	return diag.Sort(out)
+}
+
+// stoppedBy are the names of the jobs that a failure stopped.
+func stoppedBy(err error, res *solve.Result) (names []string) {
+	if res == nil {
+		return nil
+	}
+	addr := solve.TargetOf(err)
+	for _, j := range res.Jobs {
+		var s *solve.SkippedError
+		if errors.As(j.Err, &s) && s.By == addr {
+			names = append(names, cmp.Or(j.Name, j.Addr))
+		}
+	}
+	return names
 }
 
 // flatten takes joined errors apart, but not an error that wraps two: its text is

@@ -178,6 +178,33 @@ type jobError struct {
 func (e *jobError) Error() string { return e.target + ": " + plain(e.err) }
 func (e *jobError) Unwrap() error { return e.err }
 
+// TargetOf returns the address of the job that failed; "" when it is not known.
+func TargetOf(err error) string {
+	var (
+		step  *StepError
+		image *ImageError
+		reg   *RegistryError
+		call  *CallError
+		ent   *EntitlementError
+		job   *jobError
+	)
+	switch {
+	case errors.As(err, &step):
+		return step.Target
+	case errors.As(err, &image):
+		return image.Target
+	case errors.As(err, &reg):
+		return reg.Target
+	case errors.As(err, &call):
+		return call.Target
+	case errors.As(err, &ent):
+		return ent.Target
+	case errors.As(err, &job):
+		return job.target
+	}
+	return ""
+}
+
 // SourceOf returns where the failure was written, or nil.
 func SourceOf(err error) *Source {
 	var step *StepError

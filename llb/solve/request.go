@@ -50,8 +50,8 @@ type Request struct {
 	Atomic bool
 	// Progress is where and how progress is shown.
 	Progress Progress
-	// MetadataFile is written when the build ends, however it does, as [Metadata] in
-	// JSON; "" writes none.
+	// MetadataFile is written when the build ends, well or not, as [Metadata] in JSON;
+	// "" writes none, and a call that is interrupted neither.
 	MetadataFile string
 	// SharedKey names the sender of Contexts, so that the daemon finds what it
 	// received in an earlier build; "" is made from this host's name and Root.
@@ -74,8 +74,11 @@ type Context struct {
 
 // Job is one target.
 type Job struct {
-	// Addr names it in messages, progress and metadata: "target.prod".
+	// Addr names it in messages and metadata: "target.prod".
 	Addr string
+	// Name is what progress and the table call it: "prod", "svc.api", "test.unit"; ""
+	// is Addr.
+	Name string
 	// Range is where it is written; empty when that is not known.
 	Range hcl.Range
 	// Builds has one entry a platform.
@@ -184,7 +187,7 @@ type Result struct {
 
 // JobResult is what became of one job, in the order of the request.
 type JobResult struct {
-	Addr string
+	Addr, Name string
 	// Test says that it is a test.
 	Test bool
 	// Err is nil for a job that succeeded; [ErrSkipped] for one that was not

@@ -51,7 +51,7 @@ type runner struct {
 	cancel   context.CancelCauseFunc
 	barrier  barrier
 	staging  *staging // for the files that leave through the main build; nil for none
-	mu sync.Mutex
+	mu       sync.Mutex
 	// installed are the files in place, by job; they are rolled back together.
 	installed []*installation
 	culprit   string // the address of the job whose failure ended the call
@@ -94,7 +94,7 @@ func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
 		res.Duration = time.Since(started)
 	}
 	err = r.reason(ctx, err)
-	if req.MetadataFile == "" || errors.Is(err, errMetadataFile) {
+	if req.MetadataFile == "" || errors.Is(err, errMetadataFile) || err != nil && ctx.Err() != nil {
 		return res, err
 	}
 	done := res
@@ -266,7 +266,7 @@ func (r *runner) inspect(ctx context.Context) error {
 
 func (r *runner) plan(in Job) (*job, error) {
 	j := &job{Job: in, done: make(chan struct{})}
-	j.result = JobResult{Addr: in.Addr, Test: in.Test, Requires: in.Requires, Gates: in.Gates, Source: positionOf(in.Range), Tags: in.Tags, Err: ErrSkipped}
+	j.result = JobResult{Addr: in.Addr, Name: in.Name, Test: in.Test, Requires: in.Requires, Gates: in.Gates, Source: positionOf(in.Range), Tags: in.Tags, Err: ErrSkipped}
 	if in.Addr == "" {
 		return nil, errors.New("a target without an address")
 	}

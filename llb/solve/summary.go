@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -79,7 +80,7 @@ func (r *Result) table(w io.Writer, rows []*JobResult) {
 		if len(j.Steps) == 0 && j.Err != nil {
 			run, cached, took = "-", "-", "-"
 		}
-		line(j.Addr, j.result(), run, cached, took, short(j.Digest))
+		line(j.label(), r.result(j), run, cached, took, short(j.Digest))
 	}
 	_ = tw.Flush() // a strings.Builder does not fail
 	for l := range strings.Lines(b.String()) {
@@ -88,15 +89,28 @@ func (r *Result) table(w io.Writer, rows []*JobResult) {
 }
 
 // result is what became of a job, in the words of the table.
-func (j *JobResult) result() string {
+func (r *Result) result(j *JobResult) string {
 	switch outcome := j.outcome(); {
 	case outcome == ResultDone && j.StepsRun == 0:
 		return "cached"
 	case outcome == ResultSkipped && j.skippedBy() != "":
-		return "skipped: " + j.skippedBy() + " failed"
+		return "skipped: " + r.label(j.skippedBy()) + " failed"
 	default:
 		return outcome
 	}
+}
+
+// label is what tables call a job.
+func (j *JobResult) label() string { return cmp.Or(j.Name, j.Addr) }
+
+// label is what tables call the job at an address.
+func (r *Result) label(addr string) string {
+	for i := range r.Jobs {
+		if r.Jobs[i].Addr == addr {
+			return r.Jobs[i].label()
+		}
+	}
+	return addr
 }
 
 // counts says how many targets and tests there were, and what became of them.
@@ -168,7 +182,7 @@ func (r *Result) effects(w io.Writer) {
 			continue
 		}
 		if lines := j.places(); len(lines) > 0 {
-			fmt.Fprintf(w, "%s:\n  %s\n", j.Addr, strings.Join(lines, "\n  "))
+			fmt.Fprintf(w, "%s:\n  %s\n", j.label(), strings.Join(lines, "\n  "))
 		}
 		if j.InEngine {
 			stay++

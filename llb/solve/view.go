@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 	"time"
@@ -43,6 +44,23 @@ func newView(mode string, terminal bool, jobs int) view {
 // stagePart is what a step's name begins with: "[build 2/4] ".
 var stagePart = regexp.MustCompile(`^\[([^\]]+)\] `)
 
+// prefixed puts the name of a job before that of a step; that of a stage that says
+// the same goes.
+func prefixed(label, name string) string {
+	m := stagePart.FindStringSubmatch(name)
+	if m == nil {
+		return "[" + label + "] " + name
+	}
+	rest := strings.TrimPrefix(name[1:], stageOf(label)+" ")
+	return "[" + label + " " + strings.TrimPrefix(rest, stageOf(label)+"-")
+}
+
+// stageOf is what the stage is called that is made for a job alone, or begins with:
+// test-unit for test.unit, bin-files for bin.
+func stageOf(label string) string {
+	return strings.ToLower(strings.NewReplacer(".", "-", "/", "-").Replace(label))
+}
+
 // show adds a vertex to what is displayed, if it is worth it. prefix is that of its
 // stream.
 func (t *tracker) show(out *client.SolveStatus, in *client.Vertex, prefix string) {
@@ -52,11 +70,8 @@ func (t *tracker) show(out *client.SolveStatus, in *client.Vertex, prefix string
 	}
 	label := t.owned[in.Digest]
 	shown := *in
-	if label != "" && t.view.prefix && !strings.HasPrefix(label, "test.") { // the stage of a test has its name
-		shown.Name = "[" + label + "] " + in.Name
-		if m := stagePart.FindStringSubmatch(in.Name); m != nil {
-			shown.Name = "[" + label + " " + in.Name[1:]
-		}
+	if label != "" && t.view.prefix {
+		shown.Name = prefixed(label, in.Name)
 	}
 	if label == "" {
 		label = prefix
@@ -115,5 +130,5 @@ func (t *tracker) hideUnshown(out *client.SolveStatus) {
 	out.Statuses, out.Logs, out.Warnings = statuses, logs, warnings
 }
 
-// label is what progress calls a job: "prod", "test.unit".
-func (j *job) label() string { return strings.TrimPrefix(j.Addr, "target.") }
+// label is what progress calls a job.
+func (j *job) label() string { return cmp.Or(j.Name, j.Addr) }
