@@ -200,13 +200,13 @@ type Run struct {
 	Command    *Attr `hb:"command" type:"string or list of strings" doc:"A line for the shell, or the arguments of a program."`
 	Script     *Attr `hb:"script" type:"string" doc:"A script, passed byte for byte; its first line #! picks the interpreter, else the shell runs it."`
 	ScriptName *Attr `hb:"script_name" type:"string" doc:"The script's file name, which is part of the digest; EOF by default."`
-	Mounts     *Attr `hb:"mounts" type:"map of paths to build values" doc:"What the step sees at a path: cache, secret, stage, image, context, artifact, text, ssh, tmpfs()."`
+	Mounts     *Attr `hb:"mounts" type:"map of paths to build values, or a list of such maps" doc:"What the step sees at a path: cache, secret, stage, image, context, artifact, text, ssh, tmpfs()."`
 	SSH        *Attr `hb:"ssh" type:"list of ssh" doc:"Agents without a path of their own."`
 	ExitCodes  *Attr `hb:"exit_codes" type:"list of numbers" doc:"Exit codes that are no failure; [0] by default."`
 	Network    *Attr `hb:"network" type:"string" doc:"default, none or host."`
 	Security   *Attr `hb:"security" type:"string" doc:"sandbox or insecure."`
 	Devices    *Attr `hb:"devices" type:"list of strings or objects" doc:"CDI devices: \"vendor/class=name\" or { name, required }."`
-	Env        *Attr `hb:"env" type:"map of strings and secrets" doc:"Environment of this step alone."`
+	Env        *Attr `hb:"env" type:"map of strings and secrets, or a list of such maps" doc:"Environment of this step alone."`
 	Hosts      *Attr `hb:"hosts" type:"map of strings" doc:"Entries of /etc/hosts: name to address."`
 	Ulimits    *Attr `hb:"ulimits" type:"map" doc:"Limits such as nofile: a number, or { soft, hard }."`
 	Limits     *Attr `hb:"limits" type:"object" doc:"{ memory, memory_swap, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems }."`
@@ -265,12 +265,15 @@ type Symlink struct {
 // Set changes the environment of the following steps.
 type Set struct {
 	StepHead
-	Args    *Attr `hb:"args" type:"map of strings" doc:"Build arguments."`
-	Env     *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment variables. In a list, the values of one map do not see each other."`
-	Shell   *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
-	Workdir *Attr `hb:"workdir" type:"string" doc:"The working directory."`
-	User    *Attr `hb:"user" type:"string" doc:"Who runs the following steps."`
-	Labels  *Attr `hb:"labels" type:"map of strings" doc:"Labels of the image."`
+	Args       *Attr `hb:"args" type:"map of strings" doc:"Build arguments."`
+	Env        *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment variables. In a list, the values of one map do not see each other."`
+	Shell      *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
+	Workdir    *Attr `hb:"workdir" type:"string" doc:"The working directory."`
+	User       *Attr `hb:"user" type:"string" doc:"Who runs the following steps."`
+	Labels     *Attr `hb:"labels" type:"map of strings" doc:"Labels of the image."`
+	Expose     *Attr `hb:"expose" type:"list of ports" doc:"Ports the image listens on, expanded here."`
+	Volumes    *Attr `hb:"volumes" type:"list of strings" doc:"Directories whose content is not the image's, expanded here."`
+	StopSignal *Attr `hb:"stop_signal" type:"string" doc:"The signal that stops the image's process, expanded here."`
 }
 
 // Dynamic repeats a block for each element of a collection.

@@ -26,11 +26,7 @@ func (s *stepper) image(n *lang.Stage) {
 	}
 	s.expose(n.Expose)
 	s.volumes(n.Volumes)
-	if n.StopSignal != nil {
-		if w, ok := ev.checkedWord(ev.item(n.StopSignal, sc), diag.BadSignal, "signal", checkSignal); ok {
-			s.add(&ir.StopSignal{StepMeta: ev.meta(n.StopSignal.SrcRange), Signal: w})
-		}
-	}
+	s.stopSignal(n.StopSignal)
 	s.onbuild(n.OnBuild)
 	s.healthcheck(n.Healthcheck)
 }
@@ -162,6 +158,15 @@ func (s *stepper) canInherit() bool {
 		default:
 			return true
 		}
+	}
+}
+
+func (s *stepper) stopSignal(a *lang.Attr) {
+	if a == nil {
+		return
+	}
+	if w, ok := s.ev.checkedWord(s.ev.item(a, s.sc), diag.BadSignal, "signal", checkSignal); ok {
+		s.add(&ir.StopSignal{StepMeta: s.ev.meta(a.SrcRange), Signal: w})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
@@ -17,8 +18,7 @@ func (s *stepper) mounts(a *lang.Attr, r *ir.Run) {
 	if a == nil {
 		return
 	}
-	entries, _ := s.ev.entries(s.ev.item(a, s.sc), "a map of paths to build values")
-	for _, e := range entries {
+	for _, e := range s.mapOrMaps(a, "a map of paths to build values, or a list of such maps") {
 		if e.item.null() {
 			continue
 		}
@@ -35,6 +35,28 @@ func (s *stepper) mounts(a *lang.Attr, r *ir.Run) {
 			r.Mounts = append(r.Mounts, *m)
 		}
 	}
+}
+
+// mapOrMaps are the entries of a map, or of the maps in a list: a key may be in
+// several of them.
+func (s *stepper) mapOrMaps(a *lang.Attr, want string) []entry {
+	it := s.ev.item(a, s.sc)
+	_, isList := it.expr.(*hclsyntax.TupleConsExpr)
+	if _, isMap := it.expr.(*hclsyntax.ObjectConsExpr); !isList && !isMap && it.value().IsKnown() {
+		t := it.value().Type()
+		isList = t.IsTupleType() || t.IsListType()
+	}
+	if !isList {
+		entries, _ := s.ev.entries(it, want)
+		return entries
+	}
+	maps, _ := s.ev.list(it, want)
+	var out []entry
+	for _, m := range maps {
+		entries, _ := s.ev.entries(m, want)
+		out = append(out, entries...)
+	}
+	return out
 }
 
 // mount makes a mount of a value; its kind decides which.

@@ -71,8 +71,7 @@ func (s *stepper) runEnv(a *lang.Attr, r *ir.Run) {
 	if a == nil {
 		return
 	}
-	entries, _ := s.ev.entries(s.ev.item(a, s.sc), "a map of strings and secrets")
-	for _, e := range entries {
+	for _, e := range s.mapOrMaps(a, "a map of strings and secrets, or a list of such maps") {
 		if !envName.MatchString(e.key) {
 			s.ev.errorf(diag.BadName, e.keyRange, fmt.Sprintf("%q is no name of a variable", e.key), "A name has letters, digits and _ and does not begin with a digit.")
 			continue

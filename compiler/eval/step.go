@@ -44,6 +44,9 @@ func (s *stepper) steps(step lang.Step, sc *scope) {
 			sub.symlink(step)
 		case *lang.Set:
 			sub.settings(step.Args, step.Env, step.Shell, step.Workdir, step.User, step.Labels)
+			sub.expose(step.Expose)
+			sub.volumes(step.Volumes)
+			sub.stopSignal(step.StopSignal)
 		}
 		sub.finish(h, s.stage.Steps[first:])
 	}

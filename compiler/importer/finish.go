@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/hbuild/hbuild/compiler/eval"
@@ -240,6 +241,9 @@ func (im *importer) targets() []*block {
 		if e := im.epoch(); e != nil {
 			b.set("source_date_epoch", e, st.node)
 		}
+		if st == last && st.cmd.Name == "" && im.asksTargetStage() {
+			b.set("build_args", object{entries: []entry{{key: "TARGETSTAGE", val: str(im.targetStage())}}}, st.node)
+		}
 		return b
 	}
 	out := []*block{target("default", last)}
@@ -249,6 +253,25 @@ func (im *importer) targets() []*block {
 		}
 	}
 	return out
+}
+
+// asksTargetStage reports whether a step depends on what BuildKit calls the stage
+// that is built. One that has a default of its own for that would lose it to a build
+// argument.
+func (im *importer) asksTargetStage() (asks bool) {
+	for _, st := range im.stages {
+		for _, s := range st.steps {
+			if c, ok := s.cmd.(*instructions.ArgCommand); ok && st.wanted {
+				for _, a := range c.Args {
+					if a.Key == "TARGETSTAGE" && a.Value != nil {
+						return false
+					}
+					asks = asks || a.Key == "TARGETSTAGE"
+				}
+			}
+		}
+	}
+	return asks
 }
 
 // epoch is the time that the Dockerfile gives its images.

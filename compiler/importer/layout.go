@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,14 +18,16 @@ import (
 type settings struct {
 	args, env, labels    []entry
 	together             []entry // an ENV whose values do not see each other
+	again                []entry // of those, what is set again
 	shell, workdir, user *attr
+	image                []attr          // expose, volumes and stop_signal that stay in place
 	later                map[string]bool // what workdir, user and labels read
 	passed               bool            // copies stand between these and what comes
 	node                 *parser.Node
 }
 
 func (g *settings) empty() bool {
-	return len(g.args)+len(g.env)+len(g.together)+len(g.labels) == 0 && g.shell == nil && g.workdir == nil && g.user == nil
+	return len(g.args)+len(g.env)+len(g.together)+len(g.labels) == 0 && g.shell == nil && g.workdir == nil && g.user == nil && len(g.image) == 0
 }
 
 func hasKey(list []entry, key string) bool {
@@ -42,7 +45,18 @@ type setting struct {
 	entries []entry
 	val     expr
 	reads   map[string]bool
-	odd     bool // a key expands, so that nobody knows what is set
+	again   []entry // together: what is set again behind them, to be the last
+	odd     bool    // a key expands, so that nobody knows what is set
+}
+
+// leads reports whether an attribute of the stage can say it: those that describe
+// the image take effect behind the steps there.
+func (s setting) leads() bool {
+	switch s.kind {
+	case "labels", "expose", "volumes", "stop_signal":
+		return false
+	}
+	return true
 }
 
 // takes reports whether s can join g without a change of meaning.
@@ -64,6 +78,13 @@ func (g *settings) takes(s setting) bool {
 		return g.workdir == nil && g.user == nil && !g.passed
 	case "user":
 		return g.user == nil
+	case "expose", "volumes", "stop_signal":
+		for _, a := range g.image {
+			if a.name == s.kind {
+				return false
+			}
+		}
+		return true
 	}
 	for _, e := range s.entries {
 		if hasKey(g.labels, e.key) {
@@ -89,7 +110,7 @@ func (g *settings) add(s setting, st *step) {
 		g.env = append(g.env, s.entries...)
 		return
 	case "together":
-		g.together = s.entries
+		g.together, g.again = s.entries, s.again
 		return
 	case "shell":
 		g.shell = one()
@@ -100,6 +121,10 @@ func (g *settings) add(s setting, st *step) {
 		g.user = one()
 	case "labels":
 		g.labels = append(g.labels, s.entries...)
+	case "expose", "volumes", "stop_signal":
+		a := one()
+		a.name = s.kind
+		g.image = append(g.image, *a)
 	}
 	if g.later == nil {
 		g.later = map[string]bool{}
@@ -170,12 +195,16 @@ func (g *settings) write(b *block) {
 		a := attr{name: "env", from: g.node, comment: g.together[0].comment}
 		g.together[0].comment = nil
 		a.val = list{obj(g.together)}
+		if len(g.again) > 0 {
+			a.val = list{obj(g.together), obj(g.again)}
+		}
 		b.attrs = append(b.attrs, a)
 	}
 	one("shell", g.shell)
 	one("workdir", g.workdir)
 	one("user", g.user)
 	object("labels", g.labels)
+	b.attrs = append(b.attrs, g.image...)
 }
 
 func obj(list []entry) expr { return object{entries: list} }
@@ -226,7 +255,7 @@ func (im *importer) layout(st *stage) {
 		}
 		if isSetting {
 			for _, x := range list {
-				if leading && x.kind != "labels" && head.takes(x) {
+				if leading && x.leads() && head.takes(x) {
 					head.add(x, s)
 					continue
 				}
@@ -311,11 +340,13 @@ func (im *importer) settingsOf(st *stage, s *step) ([]setting, bool, bool) {
 	case *instructions.EnvCommand:
 		list := pairs("env", c.Env)
 		if im.neighbours(c) {
-			if len(list) > 1 {
-				im.unsayable(s.node, "A name that one ENV sets twice, and reads", "hbuild has one value for a name in each object of env. Write two ENV instructions in the order that is meant.")
-				return nil, true, false
+			x := im.together(list)
+			for _, e := range x.again {
+				if !plainExpansion.MatchString("$" + e.key) {
+					im.unsayable(s.node, "A name that one ENV sets twice, and that nothing can read", "The value of %q cannot be set again, for ${%s} is no variable.", e.key, e.key)
+				}
 			}
-			list[0].kind = "together"
+			return []setting{x}, true, ok
 		}
 		return list, true, ok
 	case *instructions.LabelCommand:
@@ -326,8 +357,66 @@ func (im *importer) settingsOf(st *stage, s *step) ([]setting, bool, bool) {
 		return []setting{{kind: "workdir", val: str(text(c.Path)), reads: im.refs(c.Path)}}, true, ok
 	case *instructions.UserCommand:
 		return []setting{{kind: "user", val: str(text(c.User)), reads: im.refs(c.User)}}, true, ok
+	case *instructions.ExposeCommand:
+		l := list{}
+		for _, p := range asWritten(s.node, c.Ports) {
+			l = append(l, im.port(st, s, p))
+		}
+		return []setting{{kind: "expose", val: l, reads: im.refs(c.Ports...)}}, true, ok
+	case *instructions.VolumeCommand:
+		l := list{}
+		for _, v := range c.Volumes {
+			l = append(l, str(text(v)))
+		}
+		return []setting{{kind: "volumes", val: l, reads: im.refs(c.Volumes...)}}, true, ok
+	case *instructions.StopSignalCommand:
+		return []setting{{kind: "stop_signal", val: str(text(c.Signal)), reads: im.refs(c.Signal)}}, true, ok
 	}
 	return nil, false, true
+}
+
+// together makes one setting of an ENV that was taken apart where it sets a name
+// again: its values all see the environment above it. The last value of a name
+// counts; its place in the image is that of the first one, and its place in the
+// environment of the steps that of the last one, so that some are set again.
+func (im *importer) together(list []setting) setting {
+	out := setting{kind: "together", reads: map[string]bool{}}
+	var last []string // by where a name is set last
+	for _, x := range list {
+		out.odd = out.odd || x.odd
+		for r := range x.reads {
+			out.reads[r] = true
+		}
+		for _, e := range x.entries {
+			out.entries = putEntry(out.entries, e)
+			last = append(slices.DeleteFunc(last, func(k string) bool { return k == e.key }), e.key)
+		}
+	}
+	if len(list) == 1 {
+		return out
+	}
+	// What stays where it is leads in both orders.
+	stays := len(last)
+	for !leads(out.entries, last[:stays]) {
+		stays--
+	}
+	for _, k := range last[stays:] {
+		out.again = append(out.again, entry{key: k, val: str("$" + k)})
+	}
+	return out
+}
+
+// leads reports whether keys are in the order of the entries.
+func leads(entries []entry, keys []string) bool {
+	at := -1
+	for _, k := range keys {
+		i := slices.IndexFunc(entries, func(e entry) bool { return e.key == k })
+		if i < at {
+			return false
+		}
+		at = i
+	}
+	return true
 }
 
 func strs(in []string) list {
@@ -475,6 +564,7 @@ func (im *importer) float(st *stage) {
 	changed := map[string]bool{} // by instructions below
 	odd, shell := false, false
 	placed := map[string]bool{} // labels that stay in place
+	signal := false             // a signal does
 	for i := len(st.steps) - 1; i >= 0; i-- {
 		s := st.steps[i]
 		free := func(words ...string) bool {
@@ -511,7 +601,8 @@ func (im *importer) float(st *stage) {
 			s.floats = im.fixed(st, s, c.Volumes, free)
 		case *instructions.StopSignalCommand:
 			words := []string{c.Signal}
-			s.floats = im.fixed(st, s, words, free)
+			s.floats = im.fixed(st, s, words, free) && !signal
+			signal = signal || !s.floats
 			c.Signal = words[0]
 		case *instructions.CmdCommand:
 			s.floats = true
@@ -526,7 +617,7 @@ func (im *importer) float(st *stage) {
 }
 
 // fixed makes words that cannot be moved into ones that can, by what is known of
-// them.
+// them; false when that is not enough.
 func (im *importer) fixed(st *stage, s *step, words []string, free func(...string) bool) bool {
 	for i, w := range words {
 		if free(w) {
@@ -544,8 +635,7 @@ func (im *importer) fixed(st *stage, s *step, words []string, free func(...strin
 		}
 		v, ok := im.static(before, w)
 		if !ok {
-			im.unsayable(s.node, "A value that changes further down", "%s reads a variable that an instruction below sets again, and hbuild expands what describes an image after the last step.", w)
-			return true
+			return false
 		}
 		words[i] = im.literalWord(v)
 	}

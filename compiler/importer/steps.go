@@ -42,7 +42,7 @@ func (im *importer) run1(st *stage, s *step, c *instructions.RunCommand) {
 	case !c.PrependShell:
 		b.set("command", strs(c.CmdLine), s.node)
 	case len(c.Files) > 0 && parser.MustParseHeredoc(line) != nil:
-		im.script(b, s, c)
+		im.script(st, b, s, c)
 	default:
 		im.shellLine(st, b, s, shellText(c))
 	}
@@ -68,7 +68,7 @@ func (im *importer) run1(st *stage, s *step, c *instructions.RunCommand) {
 }
 
 // script is a heredoc that is the whole command.
-func (im *importer) script(b *block, s *step, c *instructions.RunCommand) {
+func (im *importer) script(st *stage, b *block, s *step, c *instructions.RunCommand) {
 	f := c.Files[0]
 	data := f.Data
 	if f.Chomp {
@@ -78,7 +78,7 @@ func (im *importer) script(b *block, s *step, c *instructions.RunCommand) {
 		b.set("script_name", str(f.Name), s.node)
 	}
 	if strings.TrimSpace(data) == "" {
-		im.unsayable(s.node, "An empty script", "A run step of hbuild runs something.")
+		b.set("command", append(strs(im.shellOf(st, s)), str(data)), s.node)
 		return
 	}
 	b.set("script", textOf(data), s.node)
@@ -217,14 +217,10 @@ func (im *importer) mounts(st *stage, s *step, b *block) {
 		if e.val == nil {
 			return
 		}
-		if hasKey(mounts, e.key) {
-			im.unsayable(s.node, "Two mounts at one path", "mounts has one value for each path, and %q has two.", e.key)
-			return
-		}
 		mounts = append(mounts, e)
 	}
 	if len(mounts) > 0 {
-		b.set("mounts", obj(mounts), s.node)
+		b.set("mounts", objects(mounts), s.node)
 	}
 	if len(agents) > 0 {
 		l := list{}
@@ -234,8 +230,24 @@ func (im *importer) mounts(st *stage, s *step, b *block) {
 		b.set("ssh", l, s.node)
 	}
 	if len(env) > 0 {
-		b.set("env", obj(env), s.node)
+		b.set("env", objects(env), s.node)
 	}
+}
+
+// objects is an object, or a list of them when a key occurs more than once.
+func objects(entries []entry) expr {
+	out := list{}
+	first := 0
+	for i, e := range entries {
+		if hasKey(entries[first:i], e.key) {
+			out = append(out, obj(entries[first:i]))
+			first = i
+		}
+	}
+	if len(out) == 0 {
+		return obj(entries)
+	}
+	return append(out, obj(entries[first:]))
 }
 
 // fieldText is an option of a mount that the language does not expand at build
@@ -477,10 +489,6 @@ func (im *importer) secretMount(st *stage, s *step, m *mount, text func(string) 
 	if target == "" {
 		return
 	}
-	if hasKey(*mounts, target) {
-		im.unsayable(s.node, "Two mounts at one path", "mounts has one value for each path, and %q has two.", target)
-		return
-	}
 	*mounts = append(*mounts, entry{key: target, path: true, tmpl: tmpl, val: withOptions(raw(ref), opts)})
 }
 
@@ -536,6 +544,7 @@ type copyCmd struct {
 	unpack, asked      *bool // what an ADD does, and what it was asked to do
 	checksum           string
 	keepGit            *bool
+	mixed              bool // addresses and paths
 }
 
 func (im *importer) copy(st *stage, s *step, c copyCmd) {
@@ -559,10 +568,7 @@ func (im *importer) copy(st *stage, s *step, c copyCmd) {
 		}
 		values = append(values, str(t))
 	}
-	if remote > 0 && remote < len(values)+len(c.files.SourceContents) {
-		im.unsayable(s.node, "Addresses and paths in one ADD", "A copy of hbuild has one kind of source; write two ADD instructions.")
-		return
-	}
+	c.mixed = remote > 0 && remote < len(c.files.SourcePaths)
 	if c.checksum != "" && remote == 0 {
 		im.errorf(CodeInvalid, s.node, "checksum can't be specified for non-HTTP(S) sources", "BuildKit refuses this, so it cannot be imported.")
 		return
@@ -666,6 +672,8 @@ func (im *importer) copyOptions(b *block, s *step, c copyCmd, remote bool, text 
 		b.set("unpack", raw("true"), s.node)
 	case c.add && remote && c.asked != nil && *c.asked:
 		b.set("unpack", raw("true"), s.node)
+	case c.add && c.mixed && c.asked != nil:
+		b.set("unpack", raw("false"), s.node)
 	}
 }
 
