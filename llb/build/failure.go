@@ -190,8 +190,12 @@ func stepFailed(e *solve.StepError, at hcl.Range) *hcl.Diagnostic {
 		summary = fmt.Sprintf("The step %q failed with exit code %d", e.Step, e.ExitCode)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Target %s", e.Target)
-	if e.Stage != "" {
+	what := "Target " + e.Target
+	if name, ok := strings.CutPrefix(e.Target, "test."); ok {
+		what = "Test " + name
+	}
+	b.WriteString(what)
+	if e.Stage != "" && !strings.HasPrefix(e.Stage, "test-") {
 		fmt.Fprintf(&b, ", stage %s", e.Stage)
 	}
 	b.WriteString(".")

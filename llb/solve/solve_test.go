@@ -190,7 +190,7 @@ func TestRunIsCachedAndLogged(t *testing.T) {
 	if n := strings.Count(out.String(), "out-42"); n != 1 {
 		t.Errorf("output shown %d times:\n%s", n, &out)
 	}
-	if !strings.Contains(out.String(), "[b] exporting to image") {
+	if !strings.Contains(out.String(), "[target.b] exporting to image") {
 		t.Errorf("no export of target.b:\n%s", &out)
 	}
 	if res := mustRun(t, req); res.StepsRun != 0 || res.StepsCached != 1 {

@@ -17,7 +17,7 @@ const (
 	foldFrom = 10
 	// worthShowing is how long what is no step has to be at work before it is shown
 	// then: an export, the lookup of an image.
-	worthShowing = time.Second
+	worthShowing = 5 * time.Second
 	// customName is where a definition has the name of an operation.
 	customName = "llb.customname"
 )
