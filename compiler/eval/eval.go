@@ -239,7 +239,7 @@ func (ev *Evaluator) stageName(inst *Instance) string {
 	name := dockerName(inst.Node.Base().Name)
 	if _, ok := inst.Node.(*lang.Test); ok {
 		// A test and a stage may have one name.
-		return ev.uniqueName("test-"+dockerName(inst.Name()), inst.Addr)
+		return ev.uniqueName("test-"+dockerName(strings.ReplaceAll(inst.Name(), ".", "-")), inst.Addr)
 	}
 	if !inst.Keyed {
 		return name
