@@ -14,11 +14,14 @@ import (
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
+// defaultName is the target or group that is built when none is named.
+const defaultName = "default"
+
 // selectTargets turns addresses (spec/language.md, "Addresses") into targets,
 // those that they require first, each once.
 func (p *Program) selectTargets(addrs []string, platforms []ocispecs.Platform) (out []*ir.Target, diags hcl.Diagnostics) {
 	if len(addrs) == 0 {
-		addrs = []string{"default"}
+		addrs = []string{defaultName}
 	}
 	seen := map[*ir.Target]bool{}
 	var add func(t *ir.Target)
@@ -45,16 +48,16 @@ func (p *Program) selectTargets(addrs []string, platforms []ocispecs.Platform) (
 }
 
 // Targets returns the addresses of the targets that addresses name, each once,
-// and of all targets of the module, in source order, when there are none. What
-// targets require is not among them.
+// and of all targets of the module and of those that it calls, in source order,
+// when there are none. What targets require is not among them.
 func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []string, diags hcl.Diagnostics) {
 	if len(addrs) == 0 {
-		for _, n := range p.Module.Decls {
-			if _, ok := n.(*lang.Target); !ok {
-				continue
-			}
-			for _, i := range p.ev.Instances(n) {
-				out = append(out, "target."+i.Name())
+		for _, m := range p.here {
+			m.LoadAll()
+		}
+		for _, m := range p.below() {
+			for _, i := range instances(m, lang.KindTarget) {
+				out = append(out, fromRoot(m.At("target."+i.Name())))
 			}
 		}
 		return out, p.Diagnostics()
@@ -66,11 +69,7 @@ func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []
 			diags = append(diags, d)
 		}
 		for _, t := range ts {
-			addr := t.Name
-			if strings.HasPrefix(t.Addr, "target.") {
-				addr = "target." + t.Name
-			}
-			if !seen[addr] {
+			if addr := fromRoot(addressOf(t)); !seen[addr] {
 				seen[addr] = true
 				out = append(out, addr)
 			}
@@ -79,77 +78,147 @@ func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []
 	return out, append(diags, p.Diagnostics()...)
 }
 
-// address finds what one address names.
-func (p *Program) address(addr string, platforms []ocispecs.Platform) ([]*ir.Target, *hcl.Diagnostic) {
-	kind, name, key := splitAddress(addr)
-	if isGlob(addr) {
-		return p.glob(addr, platforms)
+// fromRoot is an address that means the same wherever one stands.
+func fromRoot(addr string) string {
+	if strings.Contains(addr, "/") && !strings.HasPrefix(addr, "./") {
+		return "/" + addr
 	}
-	var n lang.Node
-	switch kind {
-	case "":
-		for _, k := range []lang.Kind{lang.KindTarget, lang.KindGroup, lang.KindTest} {
-			if n == nil {
-				n = p.Module.Lookup(k, name)
-			}
-		}
-	default:
-		n = p.Module.Lookup(lang.Kind(kind), name)
-	}
-	if n == nil {
-		return nil, p.unknownAddress(addr)
-	}
-	instances := p.ev.Instances(n)
-	if key != "" {
-		if instances = withKey(instances, key); instances == nil {
-			keys := p.ev.Keys(n)
-			if len(keys) == 0 && n.Base().ForEach == nil {
-				return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("No instance is at %q", addr),
-					fmt.Sprintf("%s has no instances, as it has no for_each: its address is %s.", n.Base().Addr(), name))
-			}
-			return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("No instance is at %q", addr),
-				fmt.Sprintf("%s has the keys %s.%s", n.Base().Addr(), diag.List(keys, 20), diag.DidYouMean(key, keys)))
-		}
-	}
-	if len(instances) == 0 && n.Base().Enabled != nil {
-		return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("%s is not enabled", n.Base().Addr()), "Its enabled attribute is false.",
-			diag.WithRelated(n.Base().Enabled.SrcRange, "it is switched off here"))
-	}
-	var out []*ir.Target
-	for _, i := range instances {
-		out = append(out, p.targets(i, platforms)...)
-	}
-	return out, nil
+	return addr
 }
 
-func withKey(instances []*eval.Instance, key string) []*eval.Instance {
-	for _, i := range instances {
-		if i.Keyed && i.Key == key {
-			return []*eval.Instance{i}
-		}
+// addressOf is the address of a target with its kind: "api/target.prod".
+func addressOf(t *ir.Target) string {
+	parts := splitPath(t.Addr)
+	if !strings.HasPrefix(parts[len(parts)-1], "target.") {
+		return t.Name
 	}
-	return nil
+	names := splitPath(t.Name)
+	last := len(names) - 1
+	names[last] = "target." + names[last]
+	return strings.Join(names, "/")
 }
 
-func (p *Program) targets(i *eval.Instance, platforms []ocispecs.Platform) (out []*ir.Target) {
-	switch i.Node.(type) {
-	case *lang.Target, *lang.Test:
-		return []*ir.Target{p.ev.Target(i, platforms)}
-	case *lang.Group:
-		for _, t := range p.ev.Group(i) {
-			out = append(out, p.ev.Target(t, platforms))
+// instances are all of one kind of a module, in source order.
+func instances(m *eval.Evaluator, kind lang.Kind) (out []*eval.Instance) {
+	for _, n := range m.Module().Decls {
+		if n.Base().Kind == kind {
+			out = append(out, m.Instances(n)...)
 		}
-	case *lang.Stage:
-		return []*ir.Target{p.ev.StageTarget(i, platforms)}
-	case *lang.Artifact:
-		return []*ir.Target{p.ev.ArtifactTarget(i, platforms)}
 	}
 	return out
 }
 
-// addressKinds are what an address may name; the word of a target, a group and a
-// test may be left out.
-var addressKinds = []string{"target", "group", "test", "stage", "artifact"}
+// address finds what one address names.
+func (p *Program) address(addr string, platforms []ocispecs.Platform) ([]*ir.Target, *hcl.Diagnostic) {
+	if dir, ok := strings.CutSuffix(addr, "/..."); ok {
+		return p.under(dir, platforms)
+	}
+	modules, name, d := p.locate(addr)
+	if d != nil {
+		return nil, d
+	}
+	var out []*ir.Target
+	var first *hcl.Diagnostic
+	for _, m := range modules {
+		ts, d := p.named(m, name, platforms)
+		if d != nil && first == nil {
+			first = d
+		}
+		out = append(out, ts...)
+	}
+	// A pattern for modules need not fit each of them.
+	if len(modules) > 1 && len(out) > 0 {
+		return out, nil
+	}
+	return out, first
+}
+
+// named finds what the last part of an address names in a module.
+func (p *Program) named(m *eval.Evaluator, name string, platforms []ocispecs.Platform) ([]*ir.Target, *hcl.Diagnostic) {
+	if isGlob(name) {
+		return p.glob(m, name, platforms)
+	}
+	n, key := lookup(m, name)
+	if n == nil {
+		return nil, p.unknownAddress(m, name)
+	}
+	m.Prefetch(n)
+	list, d := keyed(m, n, key, name)
+	if d != nil {
+		return nil, d
+	}
+	var out []*ir.Target
+	for _, i := range list {
+		if sub := m.CalledBy(i); sub != nil {
+			ts, d := p.named(sub, defaultName, platforms)
+			if d != nil {
+				return nil, d
+			}
+			out = append(out, ts...)
+			continue
+		}
+		out = append(out, targets(m, i, platforms)...)
+	}
+	return out, nil
+}
+
+// lookup finds the declaration that an address names in a module.
+func lookup(m *eval.Evaluator, addr string) (n lang.Node, key string) {
+	kind, name, key := splitAddress(addr)
+	if kind != "" {
+		return m.Module().Lookup(lang.Kind(kind), name), key
+	}
+	for _, k := range []lang.Kind{lang.KindTarget, lang.KindGroup, lang.KindTest, lang.KindModule} {
+		if n := m.Module().Lookup(k, name); n != nil {
+			return n, key
+		}
+	}
+	return nil, key
+}
+
+// keyed returns the instances of a declaration, or the one that has a key.
+func keyed(m *eval.Evaluator, n lang.Node, key, addr string) ([]*eval.Instance, *hcl.Diagnostic) {
+	list, d := m.Instances(n), n.Base()
+	if key != "" {
+		for _, i := range list {
+			if i.Keyed && i.Key == key {
+				return []*eval.Instance{i}, nil
+			}
+		}
+		keys := m.Keys(n)
+		detail := fmt.Sprintf("%s has the keys %s.%s", d.Addr(), diag.List(keys, 20), diag.DidYouMean(key, keys))
+		if len(keys) == 0 && d.ForEach == nil {
+			detail = fmt.Sprintf("%s has no instances, as it has no for_each: its address is %s.", d.Addr(), m.At(d.Name))
+		}
+		return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("No instance is at %q", m.At(addr)), detail)
+	}
+	if len(list) == 0 && d.Enabled != nil {
+		return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("%s is not enabled", d.Addr()), "Its enabled attribute is false.",
+			diag.WithRelated(d.Enabled.SrcRange, "it is switched off here"))
+	}
+	return list, nil
+}
+
+// targets are what an instance of a declaration is to be built as.
+func targets(m *eval.Evaluator, i *eval.Instance, platforms []ocispecs.Platform) (out []*ir.Target) {
+	switch i.Node.(type) {
+	case *lang.Target, *lang.Test:
+		return []*ir.Target{m.Target(i, platforms)}
+	case *lang.Group:
+		for _, t := range m.Group(i) {
+			out = append(out, m.Target(t, platforms))
+		}
+	case *lang.Stage:
+		return []*ir.Target{m.StageTarget(i, platforms)}
+	case *lang.Artifact:
+		return []*ir.Target{m.ArtifactTarget(i, platforms)}
+	}
+	return out
+}
+
+// addressKinds are what an address may name; the word of a target, a group, a
+// test and a module may be left out.
+var addressKinds = []string{"target", "group", "test", "stage", "artifact", "module"}
 
 // splitAddress takes an address apart: `stage.svc.api`, `svc[api]`, `svc["api"]`
 // and `svc.api` have a key, which begins after the name's first dot.
@@ -176,58 +245,60 @@ func isGlob(addr string) bool { return strings.ContainsAny(addr, "*?") }
 
 // glob matches targets by name, or tests when the pattern begins with "test.": what
 // is built is not tested because its name matches.
-func (p *Program) glob(addr string, platforms []ocispecs.Platform) (out []*ir.Target, d *hcl.Diagnostic) {
+func (p *Program) glob(m *eval.Evaluator, addr string, platforms []ocispecs.Platform) (out []*ir.Target, d *hcl.Diagnostic) {
 	kind, pattern := lang.KindTarget, strings.TrimPrefix(addr, "target.")
 	if rest, ok := strings.CutPrefix(addr, "test."); ok {
 		kind, pattern = lang.KindTest, rest
 	}
-	if out = p.matching(kind, pattern, platforms); len(out) == 0 {
-		return nil, p.unknownAddress(addr)
+	if out = matching(m, kind, pattern, platforms); len(out) == 0 {
+		return nil, p.unknownAddress(m, addr)
 	}
 	return out, nil
 }
 
-// matching returns the targets or the tests with names that match.
-func (p *Program) matching(kind lang.Kind, pattern string, platforms []ocispecs.Platform) (out []*ir.Target) {
-	for _, n := range p.Module.Decls {
-		if n.Base().Kind != kind {
-			continue
-		}
-		for _, i := range p.ev.Instances(n) {
-			if ok, err := path.Match(pattern, i.Name()); err == nil && ok {
-				out = append(out, p.targets(i, platforms)...)
-			}
+// matching returns the targets or the tests of a module with names that match.
+func matching(m *eval.Evaluator, kind lang.Kind, pattern string, platforms []ocispecs.Platform) (out []*ir.Target) {
+	for _, i := range instances(m, kind) {
+		if ok, err := path.Match(pattern, i.Name()); err == nil && ok {
+			out = append(out, targets(m, i, platforms)...)
 		}
 	}
 	return out
 }
 
-func (p *Program) unknownAddress(addr string) *hcl.Diagnostic {
-	names := p.Addresses()
-	if addr == "default" {
-		return diag.Error(diag.UnknownAddress, hcl.Range{}, "Nothing is called default",
-			"Without an address hbuild builds the group or the target `default`, which the module does not have. Name what to build: "+diag.List(names, 20)+".")
+// unknownAddress says that a module has nothing at an address, and what it has.
+func (p *Program) unknownAddress(m *eval.Evaluator, addr string) *hcl.Diagnostic {
+	names := addresses(m)
+	of := "the module"
+	if at := m.Path(); at != "" {
+		of = fmt.Sprintf("the module %q", at)
 	}
-	hint := diag.DidYouMean(addr, names)
-	return diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("Nothing is at the address %q", addr), fmt.Sprintf("There are: %s.%s", diag.List(names, 30), hint))
+	if addr == defaultName {
+		return diag.Error(diag.UnknownAddress, hcl.Range{}, "Nothing is called "+m.At(defaultName),
+			fmt.Sprintf("Without an address hbuild builds the group or the target `default`, which %s does not have. Name what to build: %s.", of, diag.List(names, 20)))
+	}
+	return diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("Nothing is at the address %q", m.At(addr)),
+		fmt.Sprintf("There are: %s.%s", diag.List(names, 30), diag.DidYouMean(m.At(addr), names)))
 }
 
-// Addresses returns all addresses of the module, for messages and completion:
-// targets, groups and tests first, then stages and artifacts.
-func (p *Program) Addresses() []string {
-	var out []string
-	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindTest, lang.KindStage, lang.KindArtifact} {
-		for _, n := range p.Module.Decls {
-			if n.Base().Kind != kind {
-				continue
-			}
-			prefix := ""
-			if kind == lang.KindStage || kind == lang.KindArtifact {
-				prefix = string(kind) + "."
-			}
-			for _, i := range p.ev.Instances(n) {
-				out = append(out, prefix+i.Name())
-			}
+// Addresses returns all addresses of the modules that one stands in, for messages
+// and completion: targets, groups, tests and modules first, then stages and
+// artifacts. What is in called modules is not among them.
+func (p *Program) Addresses() (out []string) {
+	for _, m := range p.here {
+		out = append(out, addresses(m)...)
+	}
+	return out
+}
+
+func addresses(m *eval.Evaluator) (out []string) {
+	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindTest, lang.KindModule, lang.KindStage, lang.KindArtifact} {
+		prefix := ""
+		if kind == lang.KindStage || kind == lang.KindArtifact {
+			prefix = string(kind) + "."
+		}
+		for _, i := range instances(m, kind) {
+			out = append(out, m.At(prefix+i.Name()))
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package compiler
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"sort"
 
@@ -12,9 +13,9 @@ import (
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
-// assemble collects what targets reach into one graph, and the main context.
-func assemble(files map[string][]byte, targets []*ir.Target, main *ir.Context) *ir.Graph {
-	g := &ir.Graph{Files: files, Targets: targets, Main: main}
+// assemble collects what targets reach into one graph.
+func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
+	g := &ir.Graph{Files: files, Targets: targets}
 	var roots []*ir.Stage
 	for _, t := range targets {
 		for _, b := range t.Builds {
@@ -106,7 +107,7 @@ func conflicts(targets []*ir.Target) (diags hcl.Diagnostics) {
 		for _, b := range t.Builds {
 			for _, o := range b.Outputs {
 				if !o.Dir {
-					claim(files, o.Path, t, "write")
+					claim(files, path.Join(t.Dir, o.Path), t, "write")
 				}
 			}
 		}

@@ -12,12 +12,18 @@ import (
 )
 
 // TestGraph evaluates tests alone: those that the addresses name, those that the
-// named targets require, and all of the module without an address. The graph is
-// nil when there are errors.
+// named targets require, and without an address all of the module where one stands
+// and of those that it calls. The graph is nil when there are errors.
 func (p *Program) TestGraph(addrs []string) (*ir.Graph, hcl.Diagnostics) {
 	var tests []*ir.Target
 	if len(addrs) == 0 {
-		if tests = p.matching(lang.KindTest, "*", nil); len(tests) == 0 {
+		for _, m := range p.here {
+			m.LoadAll()
+		}
+		for _, m := range p.below() {
+			tests = append(tests, matching(m, lang.KindTest, "*", nil)...)
+		}
+		if len(tests) == 0 {
 			p.diags = append(p.diags, diag.Error(diag.UnknownAddress, hcl.Range{}, "There are no tests", `No test block is declared: write test "unit" { from = stage.NAME … }.`))
 		}
 	}
@@ -28,39 +34,56 @@ func (p *Program) TestGraph(addrs []string) (*ir.Graph, hcl.Diagnostics) {
 		}
 		tests = append(tests, found...)
 	}
-	main := p.ev.DefaultContext()
 	all := p.Diagnostics()
 	if all.HasErrors() {
 		return nil, all
 	}
-	return assemble(p.Module.Files, gates(tests), main), all
+	return assemble(p.Files(), gates(tests)), all
 }
 
 // testsAt returns the tests that one address stands for.
 func (p *Program) testsAt(addr string) ([]*ir.Target, *hcl.Diagnostic) {
-	var found []*ir.Target
-	if isGlob(addr) {
-		name := strings.TrimPrefix(strings.TrimPrefix(addr, "target."), "test.")
-		if !strings.HasPrefix(addr, "target.") {
-			found = p.matching(lang.KindTest, name, nil)
-		}
-		if !strings.HasPrefix(addr, "test.") {
-			found = append(found, p.matching(lang.KindTarget, name, nil)...)
-		}
-		if len(found) == 0 {
-			return nil, p.unknownAddress(addr)
-		}
-	} else {
-		var d *hcl.Diagnostic
-		if found, d = p.address(addr, nil); d != nil {
-			return nil, d
-		}
+	found, d := p.testable(addr)
+	if d != nil {
+		return nil, d
 	}
 	tests := gates(found)
 	if len(tests) == 0 {
 		return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("%q has no tests", addr), "It is no test, and nothing that it stands for requires one.")
 	}
 	return tests, nil
+}
+
+// testable finds what one address names; a pattern, and all modules below a
+// directory, stand for tests too.
+func (p *Program) testable(addr string) (found []*ir.Target, d *hcl.Diagnostic) {
+	if dir, ok := strings.CutSuffix(addr, "/..."); ok {
+		modules, d := p.modulesUnder(dir)
+		for _, m := range modules {
+			found = append(found, matching(m, lang.KindTest, "*", nil)...)
+		}
+		return found, d
+	}
+	modules, name, d := p.locate(addr)
+	if d != nil || !isGlob(name) {
+		if d == nil {
+			found, d = p.address(addr, nil)
+		}
+		return found, d
+	}
+	pattern := strings.TrimPrefix(strings.TrimPrefix(name, "target."), "test.")
+	for _, m := range modules {
+		if !strings.HasPrefix(name, "target.") {
+			found = append(found, matching(m, lang.KindTest, pattern, nil)...)
+		}
+		if !strings.HasPrefix(name, "test.") {
+			found = append(found, matching(m, lang.KindTarget, pattern, nil)...)
+		}
+	}
+	if len(found) == 0 && len(modules) > 0 {
+		return nil, p.unknownAddress(modules[0], name)
+	}
+	return found, nil
 }
 
 // gates returns the tests among targets and those that the others require,

@@ -28,10 +28,10 @@ func unused(m *lang.Module) (diags hcl.Diagnostics) {
 	}
 	for _, n := range m.Decls {
 		switch n.Base().Kind {
-		case lang.KindTarget:
+		case lang.KindTarget, lang.KindOutput:
 			hasTargets = true
 			reach(n)
-		case lang.KindTest:
+		case lang.KindTest, lang.KindModule:
 			reach(n)
 		}
 		for _, u := range n.Base().Uses {

@@ -189,6 +189,7 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 	}
 	d.Index = len(m.Decls)
 	m.Decls = append(m.Decls, n)
+	m.calls = m.calls || d.Kind == KindModule
 	for _, k := range namespaces(d.Kind, d.Name) {
 		m.byKey[k] = n
 	}

@@ -459,6 +459,7 @@ type Module struct {
 	byKey  map[declKey]Node
 	bad    []hcl.Range               // names that Resolve refused
 	broken map[*hclsyntax.Block]bool // blocks that could be read in part only
+	calls  bool                      // a module block is declared
 	lost   map[Kind]bool             // kinds of which there may be declarations that could not be read
 }
 
@@ -488,6 +489,12 @@ func (m *Module) lose(kinds ...Kind) {
 		m.lost[k] = true
 	}
 }
+
+// Lost reports whether there may be declarations of a kind that could not be read.
+func (m *Module) Lost(kind Kind) bool { return m.lost[kind] }
+
+// Calls reports whether the module calls others.
+func (m *Module) Calls() bool { return m.calls }
 
 // Names returns the names of all declarations of a kind, in source order.
 func (m *Module) Names(kind Kind) []string {

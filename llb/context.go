@@ -49,7 +49,7 @@ func (m *mainContext) output() bk.Output {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.out == nil {
-		m.out = m.l.local(m.ctx, m.paths).Output()
+		m.out = m.l.local(m.ctx, m.paths, true).Output()
 	}
 	return m.out
 }
@@ -64,15 +64,28 @@ func (m *mainContext) Vertex(ctx context.Context, c *bk.Constraints) bk.Vertex {
 	return m.output().Vertex(ctx, c)
 }
 
-// local is a local source that sends the given paths of a context.
-func (l *lowerer) local(c *ir.Context, paths map[string]bool) bk.State {
+// isMain reports whether a context is one source for all that read it: a
+// Dockerfile's main context, and that of any module where one source is for all.
+func (w *lowering) isMain(c *ir.Context) bool {
+	if w.l.opt.SharedContext && c.Main {
+		return true
+	}
+	if w.b.Main == nil {
+		return c.Name == "default"
+	}
+	return c.Name == w.b.Main.Name
+}
+
+// local is a local source that sends the given paths of a context, to a Dockerfile
+// its main one or a named one.
+func (l *lowerer) local(c *ir.Context, paths map[string]bool, main bool) bk.State {
 	name := ""
 	if l.opt.LocalName != nil {
 		name = l.opt.LocalName(c)
 	}
 	opts := []bk.LocalOption{bk.SessionID(l.opt.SessionID), bk.ExcludePatterns(c.Patterns)}
 	follow := followPaths(paths)
-	if c.Name == "default" {
+	if main {
 		if name == "" {
 			name = "context"
 		}
@@ -121,13 +134,13 @@ func (w *lowering) contextState(c *ir.Context, paths []string, asked *ir.Platfor
 	if w.l.isGiven(c) {
 		return w.givenState(c, paths, asked)
 	}
-	if c.Name != "default" {
+	if !w.isMain(c) {
 		set := map[string]bool{}
 		for _, p := range paths {
 			set[p] = true
 		}
 		w.s.read(c, nil)
-		return w.l.local(c, set)
+		return w.l.local(c, set, false)
 	}
 	w.s.read(c, paths)
 	return bk.NewState(w.b.scope.context(c))

@@ -104,7 +104,7 @@ func (w *lowering) copyPaths(s *ir.Copy, c copyWords, name string, add func(bk.S
 	if len(local) > 0 {
 		from, ok := s.From, false
 		if from == nil {
-			from = ir.ContextSource{Context: w.l.defaultContext()}
+			from = ir.ContextSource{Context: w.l.defaultContext(w.b)}
 		}
 		if st, ok = w.source(from, local); !ok {
 			return false

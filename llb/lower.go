@@ -80,6 +80,7 @@ type Request struct {
 	// tell which is which.
 	Multi   bool
 	Options ir.BuildOptions
+	Main    *ir.Context // the main context; nil is the one that is called "default"
 	Labels  []ir.KV // set last, over the stage's own
 	Pull    bool    // look in the registry even for an image that the engine has
 	NoCache bool    // run every RUN and COPY of every stage again
@@ -93,7 +94,7 @@ func Requests(t *ir.Target) []Request {
 			if s == nil {
 				continue
 			}
-			r := Request{Stage: s, Platform: b.Platform, Multi: len(t.Builds) > 1, Options: t.Options, Pull: t.Pull, NoCache: t.NoCache}
+			r := Request{Stage: s, Platform: b.Platform, Multi: len(t.Builds) > 1, Options: t.Options, Main: t.Main, Pull: t.Pull, NoCache: t.NoCache}
 			if s == b.Image {
 				r.Labels = t.Labels
 			}
@@ -284,7 +285,7 @@ func (l *lowerer) result(b *build) *Result {
 	}
 	return &Result{
 		Platform: b.target, State: s.state.SetMarshalDefaults(defaults...),
-		Image: &img, BaseImage: s.base, Epoch: b.epoch, Locals: s.locals(append(l.graph.Contexts[:len(l.graph.Contexts):len(l.graph.Contexts)], l.implied)),
+		Image: &img, BaseImage: s.base, Epoch: b.epoch, Locals: s.locals(l.contexts(b)),
 	}
 }
 

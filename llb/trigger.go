@@ -55,26 +55,38 @@ func readTrigger(r *dockerfile.Reader, text string) ([]ir.Step, error) {
 // mainContext is the main context of the stage's triggers: that of the Dockerfile
 // which the stage comes from, or the graph's.
 func (w *lowering) mainContext() *ir.Context {
-	if p := w.s.ir.InPlace; p != nil && p.Main != nil && (p.Main.Name == "default" || slices.Contains(w.l.graph.Contexts, p.Main)) {
+	if p := w.s.ir.InPlace; p != nil && p.Main != nil && (w.isMain(p.Main) || slices.Contains(w.l.graph.Contexts, p.Main)) {
 		return p.Main
 	}
-	return w.l.defaultContext()
+	return w.l.defaultContext(w.b)
 }
 
 // defaultContext is the main context, which a base's trigger may read although no
 // stage does.
-func (l *lowerer) defaultContext() *ir.Context {
+func (l *lowerer) defaultContext(b *build) *ir.Context {
+	if b.Main != nil {
+		return b.Main
+	}
 	for _, c := range l.graph.Contexts {
 		if c.Name == "default" {
 			return c
 		}
 	}
 	if l.implied == nil {
-		if l.implied = l.graph.Main; l.implied == nil {
-			l.implied = &ir.Context{Name: "default"}
-		}
+		l.implied = &ir.Context{Name: "default"}
 	}
 	return l.implied
+}
+
+// contexts are all that a build may read, each once.
+func (l *lowerer) contexts(b *build) []*ir.Context {
+	out := slices.Clone(l.graph.Contexts)
+	for _, c := range []*ir.Context{b.Main, l.implied} {
+		if c != nil && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // triggerSource is what a trigger's `from` names: a stage that the build uses, or

@@ -310,8 +310,14 @@ func (p *program) checkContexts() error {
 
 // ownPatterns reads the ignore files of directories that the caller gives.
 func ownPatterns(g *ir.Graph) error {
-	for _, c := range append([]*ir.Context{g.Main}, g.Contexts...) {
-		if c == nil || c.Given != "" || !filepath.IsAbs(filepath.FromSlash(c.Path)) {
+	all := slices.Clone(g.Contexts)
+	for _, t := range g.Targets {
+		if t.Main != nil && !slices.Contains(all, t.Main) {
+			all = append(all, t.Main)
+		}
+	}
+	for _, c := range all {
+		if c.Given != "" || !filepath.IsAbs(filepath.FromSlash(c.Path)) {
 			continue
 		}
 		data, err := os.ReadFile(filepath.Join(filepath.FromSlash(c.Path), ".dockerignore"))

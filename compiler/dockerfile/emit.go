@@ -260,11 +260,11 @@ func (e *emitter) nameContexts() {
 	if from, ok := e.target.Options.EpochFrom.(ir.ContextSource); ok && !seen[from.Context] {
 		used = append(used, from.Context)
 	}
-	e.main = e.graph.Main // when nothing else reads it, a base's triggers may
+	e.main = e.target.Main // when nothing else reads it, a base's triggers may
 	sort.Slice(used, func(i, j int) bool { return used[i].Name < used[j].Name })
 	var first *ir.Context
 	for _, c := range used {
-		if c.Name == "default" {
+		if e.isMain(c) {
 			if first != nil {
 				e.errorf(CodeMainContext, c.Range, "Two main contexts in one Dockerfile",
 					"The target reads the module's directory with the ignore rules of a Dockerfile in place, and with others. A Dockerfile has one main context; give dockerfile() a context of its own.")
@@ -283,6 +283,10 @@ func (e *emitter) nameContexts() {
 		e.contexts[c] = name
 	}
 }
+
+// isMain reports whether a context is the Dockerfile's main one: the default
+// context of the target's module.
+func (e *emitter) isMain(c *ir.Context) bool { return e.target.IsMain(c) }
 
 // render writes the variants of a group and decides whether one text will do.
 func (e *emitter) render(g *group) {

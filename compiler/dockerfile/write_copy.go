@@ -59,7 +59,7 @@ func (w *writer) copyKeyword(s *ir.Copy) string {
 		return "COPY"
 	}
 	src, local := s.From.(ir.ContextSource)
-	local = (local && src.Context.Name == "default" || s.From == nil) && !s.Parents
+	local = (local && w.e.isMain(src.Context) || s.From == nil) && !s.Parents
 	switch {
 	case local:
 		return "ADD"

@@ -252,7 +252,7 @@ func (w *writer) cacheMount(m *ir.Mount, fields *[]string, field func(string, ir
 		field("id", ir.Literal(c.ID))
 	}
 	if c.From != nil {
-		if src, ok := c.From.(ir.ContextSource); ok && src.Context.Name == "default" {
+		if src, ok := c.From.(ir.ContextSource); ok && w.e.isMain(src.Context) {
 			w.errorf(CodeStepOption, m.Range, "A Dockerfile cannot fill a cache from the main context",
 				"A cache mount without `from` starts empty there, and the main context has no name to give. Fill cache %s from a stage that copies the files, or from another context.", c.ID)
 		}

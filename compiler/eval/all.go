@@ -19,12 +19,15 @@ import (
 // All evaluates every declaration, so that every mistake shows, whether or not
 // a target reaches it.
 func (ev *Evaluator) All() {
+	ev.Prefetch(ev.mod.Order...)
 	for _, n := range ev.mod.Order {
 		switch n := n.(type) {
 		case *lang.Variable:
 			ev.variable(n)
 		case *lang.Local:
 			ev.local(n, nil)
+		case *lang.Output:
+			ev.output(n)
 		case *lang.Target, *lang.Test:
 			for _, i := range ev.instances(n).list {
 				ev.Target(i, nil)
@@ -41,7 +44,7 @@ func (ev *Evaluator) All() {
 // instancesOf returns the instances of what has instances.
 func (ev *Evaluator) instancesOf(n lang.Node) []*Instance {
 	switch n.(type) {
-	case *lang.Variable, *lang.Local, *lang.Function:
+	case *lang.Variable, *lang.Local, *lang.Function, *lang.Output:
 		return nil
 	}
 	return ev.instances(n).list
@@ -67,6 +70,10 @@ func (ev *Evaluator) instance(i *Instance) {
 		ev.ssh(i)
 	case *lang.Group:
 		ev.Group(i)
+	case *lang.ModuleCall:
+		if sub := ev.CalledBy(i); sub != nil {
+			sub.All()
+		}
 	case *lang.Target, *lang.Test:
 		ev.Target(i, nil)
 	default:
@@ -79,7 +86,11 @@ func (ev *Evaluator) Instances(n lang.Node) []*Instance { return ev.instancesOf(
 
 // StageTarget is a target that builds a stage and does nothing with it.
 func (ev *Evaluator) StageTarget(i *Instance, plats []ocispecs.Platform) *ir.Target {
-	t := &ir.Target{Addr: i.Addr, Name: "stage." + i.Name(), Range: i.Node.Base().Range, Variables: ev.variables(i.Node), Provenance: ev.provenance}
+	if i.owner != ev {
+		return i.owner.StageTarget(i, plats)
+	}
+	t := ev.newTarget(i, ev.At("stage."+i.Name()))
+	t.Comment = nil
 	for _, p := range orDefault(plats) {
 		t.Builds = append(t.Builds, &ir.Build{Platform: p, Image: ev.stage(i, p)})
 	}
@@ -88,7 +99,11 @@ func (ev *Evaluator) StageTarget(i *Instance, plats []ocispecs.Platform) *ir.Tar
 
 // ArtifactTarget is a target that builds an artifact alone, in an empty image.
 func (ev *Evaluator) ArtifactTarget(i *Instance, plats []ocispecs.Platform) *ir.Target {
-	t := &ir.Target{Addr: i.Addr, Name: "artifact." + i.Name(), Range: i.Node.Base().Range, Variables: ev.variables(i.Node), Provenance: ev.provenance}
+	if i.owner != ev {
+		return i.owner.ArtifactTarget(i, plats)
+	}
+	t := ev.newTarget(i, ev.At("artifact."+i.Name()))
+	t.Comment = nil
 	for _, p := range orDefault(plats) {
 		a := ev.artifact(i, p)
 		if a == nil {
@@ -186,18 +201,20 @@ func render(b *strings.Builder, v cty.Value, indent string) {
 }
 
 // Stages returns every stage that was evaluated, all variants of each, and those
-// of tests, in source order.
+// of tests, in source order, callers first.
 func (ev *Evaluator) Stages() []*ir.Stage {
 	var out []*ir.Stage
-	for _, n := range ev.mod.Decls {
-		switch n.(type) {
-		case *lang.Stage, *lang.Test:
-		default:
-			continue
-		}
-		for _, i := range ev.instances(n).list {
-			for _, key := range slices.Sorted(maps.Keys(i.stages)) {
-				out = append(out, i.stages[key])
+	for _, m := range ev.Everyone() {
+		for _, n := range m.mod.Decls {
+			switch n.(type) {
+			case *lang.Stage, *lang.Test:
+			default:
+				continue
+			}
+			for _, i := range m.instances(n).list {
+				for _, key := range slices.Sorted(maps.Keys(i.stages)) {
+					out = append(out, i.stages[key])
+				}
 			}
 		}
 	}

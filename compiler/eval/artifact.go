@@ -23,6 +23,9 @@ type artifact struct {
 
 // artifact evaluates an artifact for a platform.
 func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
+	if inst.owner != ev {
+		return inst.owner.artifact(inst, p)
+	}
 	n := inst.Node.(*lang.Artifact)
 	sc := inst.scope(p)
 	if n.From == nil || n.Path == nil {

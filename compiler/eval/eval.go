@@ -48,6 +48,8 @@ type Options struct {
 	// own: seconds, "context" for the main context's time, or the name of a context
 	// or a stage; "" for none.
 	Epoch string
+	// ModuleSets are the --set flags for what is in called modules.
+	ModuleSets []ModuleSet
 	// Import reads the Dockerfiles of dockerfile(); nil refuses them.
 	Import ImportFunc
 	// Check lets a required variable without a value be unknown.
@@ -84,36 +86,33 @@ var noGit = cty.ObjectVal(map[string]cty.Value{
 	"tag": cty.NullVal(cty.String), "time": cty.NullVal(cty.String), "dirty": cty.NullVal(cty.Bool),
 })
 
-// Evaluator evaluates one module.
+// Evaluator evaluates one module: the root, or what a module block calls.
 type Evaluator struct {
-	mod  *lang.Module
-	fsys fs.FS
-	opt  Options
+	*tree
+	mod *lang.Module
 
-	diags    hcl.Diagnostics
-	reported map[mistake]*hcl.Diagnostic
-	repeats  map[*hcl.Diagnostic][]string // what was not reported again, in words
+	// apart is what the addresses of a module that nobody calls begin with, "./tools/".
+	apart string
+	// Of a called module; nil and empty for the root.
+	caller *Evaluator
+	call   *Instance             // of the module block
+	inputs map[string]*lang.Attr // what the block gives to variables
+
 	builtins map[string]function.Function
 	funcs    map[string]map[string]function.Function
 	// funcNames are the module's own functions; asking the module anew for every
 	// expression would make a large module quadratic.
 	funcNames  []string
-	inputs     map[string]input
-	lostInputs bool // a vars file could not be read whole
+	values     map[string]input // what the command line and the vars file give to variables
+	lostInputs bool             // a vars file could not be read whole
 	vars       map[*lang.Variable]cty.Value
 	locals     map[localKey]cty.Value
 	expanded   map[lang.Node]*expansion
-	names      map[string]string // stage names in use → the address that has them
-	ignores    map[string][]string
-	texts      int
-	// implicits are contexts that no block declares, by what they stand for.
-	implicits   map[string]*ir.Context
-	combines    map[string]*ir.Stage // of merge() and diff()
-	nested      map[string]*nested   // of dockerfile()
-	inPlace     *inPlace             // who uses the Dockerfile that this is; nil when it is none
-	givenImages map[string]bool      // names of --context that replaced an image
-	git         cty.Value
-	provenance  *ir.Provenance // nil when it is not asked for
+	varying    map[lang.Node]bool   // what depends on the target platform, where modules decide it
+	combines   map[string]*ir.Stage // of merge() and diff()
+	nested     map[string]*nested   // of dockerfile()
+	inPlace    *inPlace             // who uses the Dockerfile that this is; nil when it is none
+	provenance *ir.Provenance       // nil when it is not asked for
 }
 
 type localKey struct {
@@ -121,24 +120,57 @@ type localKey struct {
 	platform string
 }
 
-// New prepares to evaluate a resolved module.
-func New(mod *lang.Module, fsys fs.FS, opt Options) *Evaluator {
-	ev := &Evaluator{
-		mod: mod, fsys: fsys, opt: opt, provenance: newProvenance(opt),
-		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
+// tree is what the evaluators of a root and of all modules below it share.
+type tree struct {
+	fsys   fs.FS
+	opt    Options
+	loader *lang.Loader // nil: no module can be called
+
+	diags    hcl.Diagnostics
+	reported map[mistake]*hcl.Diagnostic
+	repeats  map[*hcl.Diagnostic][]string // what was not reported again, in words
+	names    map[string]string            // stage names in use → the address that has them
+	ignores  map[string][]string
+	texts    int
+	// implicits are contexts that no block declares, by what they stand for.
+	implicits map[string]*ir.Context
+	// directories are the contexts of called modules that are one directory, sent
+	// once, by what makes them so.
+	directories map[string]*ir.Context
+	contextIDs  map[string]bool // names of contexts in use
+	usedGiven   map[string]bool // names of --context that replaced something
+	git         cty.Value
+	modules     []*lang.Module // all but the root, in the order of the first use
+	aparts      []*Evaluator   // of modules that nobody calls
+	called      map[*lang.Module]bool
+}
+
+// New prepares to evaluate a resolved module. The loader reads the modules that it
+// calls; nil refuses them.
+func New(mod *lang.Module, fsys fs.FS, loader *lang.Loader, opt Options) *Evaluator {
+	if opt.BuildPlatform.OS == "" {
+		opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
+	}
+	t := &tree{
+		fsys: fsys, opt: opt, loader: loader,
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
-		expanded: map[lang.Node]*expansion{}, names: map[string]string{}, ignores: map[string][]string{},
+		names: map[string]string{}, ignores: map[string][]string{}, implicits: map[string]*ir.Context{},
+		directories: map[string]*ir.Context{}, contextIDs: map[string]bool{}, usedGiven: map[string]bool{}, called: map[*lang.Module]bool{},
 	}
-	ev.implicits, ev.givenImages, ev.combines = map[string]*ir.Context{}, map[string]bool{}, map[string]*ir.Stage{}
-	ev.nested = map[string]*nested{}
-	if ev.opt.BuildPlatform.OS == "" {
-		ev.opt.BuildPlatform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
-	}
-	ev.builtins = Functions(funcs.Env{FS: fsys, Dir: mod.Dir})
-	ev.funcNames = mod.Names(lang.KindFunction)
-	ev.inputs = ev.readInputs()
+	ev := t.evaluator(mod)
+	ev.provenance = newProvenance(opt)
+	ev.values = ev.readInputs()
 	ev.reserveNames()
 	return ev
+}
+
+func (t *tree) evaluator(mod *lang.Module) *Evaluator {
+	return &Evaluator{
+		tree: t, mod: mod,
+		builtins: Functions(funcs.Env{FS: t.fsys, Dir: mod.Dir}), funcNames: mod.Names(lang.KindFunction),
+		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
+		expanded: map[lang.Node]*expansion{}, combines: map[string]*ir.Stage{}, nested: map[string]*nested{}, varying: map[lang.Node]bool{},
+	}
 }
 
 // Diagnostics returns all that was found so far. What an expression does wrong
@@ -171,8 +203,13 @@ type mistake struct {
 	summary string
 }
 
-// add reports a diagnostic, unless the same place has the same mistake already.
+// add reports a diagnostic, unless the same place has the same mistake already. In
+// a called module it also says who called it, and with what.
 func (ev *Evaluator) add(d *hcl.Diagnostic) {
+	ev.tree.add(ev.traced(d))
+}
+
+func (ev *tree) add(d *hcl.Diagnostic) {
 	if d.Subject == nil {
 		ev.diags = append(ev.diags, d)
 		return
@@ -208,7 +245,7 @@ func platformKey(p *ocispecs.Platform) string {
 // local evaluates a local, once for each platform that it depends on.
 func (ev *Evaluator) local(l *lang.Local, p *ocispecs.Platform) cty.Value {
 	key := localKey{l: l}
-	if l.TargetPlatform {
+	if ev.varies(l) {
 		key.platform = platformKey(p)
 	} else {
 		p = nil
@@ -227,8 +264,12 @@ func (ev *Evaluator) local(l *lang.Local, p *ocispecs.Platform) cty.Value {
 // reserveNames gives every stage without instances its own name in Dockerfiles.
 func (ev *Evaluator) reserveNames() {
 	for _, n := range ev.mod.Decls {
-		if d := n.Base(); d.Kind == lang.KindStage && d.ForEach == nil {
-			ev.names[dockerName(d.Name)] = d.Addr()
+		d := n.Base()
+		if d.Kind == lang.KindContext && ev.dockerPrefix() == "" {
+			ev.contextIDs[dockerName(d.Name)] = true
+		}
+		if d.Kind == lang.KindStage && d.ForEach == nil {
+			ev.names[ev.dockerPrefix()+dockerName(d.Name)] = ev.addr(d)
 		}
 	}
 }
@@ -247,7 +288,7 @@ func (ev *Evaluator) stageName(inst *Instance) string {
 	return ev.uniqueName(name+"-"+dockerName(inst.Key), inst.Addr)
 }
 
-func (ev *Evaluator) uniqueName(name, addr string) string {
+func (ev *tree) uniqueName(name, addr string) string {
 	for n, try := 2, name; ; n++ {
 		if owner, taken := ev.names[try]; !taken || owner == addr {
 			ev.names[try] = addr

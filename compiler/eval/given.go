@@ -53,7 +53,7 @@ func (ev *Evaluator) givenImage(img *Image) *ir.Context {
 	}
 	for name, value := range ev.opt.Contexts {
 		if ev.contextNamed(name) == nil && familiar(name) == familiar(img.Ref) {
-			ev.givenImages[name] = true
+			ev.usedGiven[name] = true
 			return ev.implicit(familiar(name), value, "image "+familiar(name))
 		}
 	}
@@ -69,7 +69,7 @@ func (ev *Evaluator) contextNamed(name string) lang.Node {
 }
 
 // implicit makes a context that no block declares, once for each key.
-func (ev *Evaluator) implicit(name, value, key string) *ir.Context {
+func (ev *tree) implicit(name, value, key string) *ir.Context {
 	if c := ev.implicits[key]; c != nil {
 		return c
 	}
@@ -82,7 +82,7 @@ func (ev *Evaluator) implicit(name, value, key string) *ir.Context {
 	return c
 }
 
-func (ev *Evaluator) implicitName(name string) bool {
+func (ev *tree) implicitName(name string) bool {
 	for _, c := range ev.implicits {
 		if c.Name == name {
 			return true
@@ -103,7 +103,7 @@ func (ev *Evaluator) UnusedContexts() (out []string) {
 				}
 			}
 		}
-		if ev.contextNamed(name) == nil && !stage && !ev.givenImages[name] {
+		if ev.contextNamed(name) == nil && !stage && !ev.usedGiven[name] {
 			out = append(out, name)
 		}
 	}

@@ -50,7 +50,7 @@ func (ev *Evaluator) instances(n lang.Node) *expansion {
 }
 
 func (ev *Evaluator) single(x *expansion, n lang.Node) {
-	inst := &Instance{Node: n, Addr: n.Base().Addr(), each: cty.DynamicVal}
+	inst := &Instance{Node: n, Addr: ev.addr(n.Base()), owner: ev, each: cty.DynamicVal}
 	x.list, x.byKey[""] = []*Instance{inst}, inst
 	inst.value = instanceValue(inst)
 	x.value = inst.value
@@ -103,8 +103,8 @@ func (ev *Evaluator) addInstance(x *expansion, n lang.Node, inst *Instance) {
 		x.disabled = append(x.disabled, inst.Key)
 		return
 	}
-	inst.Addr = fmt.Sprintf("%s[%q]", n.Base().Addr(), inst.Key)
-	inst.Node, inst.Keyed = n, true
+	inst.Addr = fmt.Sprintf("%s[%q]", ev.addr(n.Base()), inst.Key)
+	inst.Node, inst.Keyed, inst.owner = n, true, ev
 	inst.value = instanceValue(inst)
 	x.list = append(x.list, inst)
 	x.byKey[inst.Key] = inst
@@ -113,7 +113,7 @@ func (ev *Evaluator) addInstance(x *expansion, n lang.Node, inst *Instance) {
 // unknownInstance lets a block with an unknown for_each be checked once.
 func (ev *Evaluator) unknownInstance(x *expansion, n lang.Node) {
 	x.unknown = true
-	inst := &Instance{Node: n, Key: "…", Keyed: true, Addr: n.Base().Addr() + "[…]", key: cty.UnknownVal(cty.String), each: cty.DynamicVal, matrix: cty.DynamicVal}
+	inst := &Instance{Node: n, Key: "…", Keyed: true, Addr: ev.addr(n.Base()) + "[…]", owner: ev, key: cty.UnknownVal(cty.String), each: cty.DynamicVal, matrix: cty.DynamicVal}
 	inst.value = instanceValue(inst)
 	x.list = []*Instance{inst}
 }

@@ -27,7 +27,7 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 // DefaultContext is the module's main context, declared or not; nil when it is
 // declared and disabled, or repeated, which is an error.
 func (ev *Evaluator) DefaultContext() *ir.Context {
-	n := ev.mod.Lookup(lang.KindContext, "default")
+	n := ev.mod.Lookup(lang.KindContext, defaultContext)
 	if each := n.Base().ForEach; each != nil {
 		ev.errorf(diag.BadForEach, each.NameRange, "context.default is repeated", "It is the one directory that copies read when they do not say from where. Give contexts that are repeated another name.")
 		return nil
@@ -40,12 +40,15 @@ func (ev *Evaluator) DefaultContext() *ir.Context {
 
 // localContext evaluates a context; nil when it has errors.
 func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
+	if inst.owner != ev {
+		return inst.owner.localContext(inst)
+	}
 	if c, ok := inst.memo.(*ir.Context); ok {
 		return c
 	}
 	n := inst.Node.(*lang.Context)
 	sc := inst.scope(nil)
-	c := &ir.Context{Name: ev.contextName(inst), Path: ".", Range: n.Range}
+	c := &ir.Context{Name: ev.contextName(inst), Main: n.Name == defaultContext, Path: ".", Range: n.Range}
 	inst.memo = c
 	if p, ok := ev.attrStr(n.Path, sc); ok {
 		c.Path = p
@@ -54,7 +57,8 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 	if n.Path != nil {
 		at = n.Path.Expr.Range()
 	}
-	if dir, ok := ev.opt.Contexts[inst.Name()]; ok {
+	if dir, ok := ev.opt.Contexts[inst.Path()]; ok {
+		ev.usedGiven[inst.Path()] = true
 		// The caller's directory takes the place of the module's; what is left out
 		// of it, its own ignore file says.
 		put(c, dir)
@@ -80,14 +84,7 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 		file = path.Join(full, file)
 	}
 	ev.patterns(c, n, sc, file)
-	return c
-}
-
-func (ev *Evaluator) contextName(inst *Instance) string {
-	if inst.Keyed {
-		return dockerName(inst.Node.Base().Name) + "-" + dockerName(inst.Key)
-	}
-	return dockerName(inst.Node.Base().Name)
+	return ev.oneDirectory(inst, c)
 }
 
 // nearestDir suggests a directory beside a missing one.
@@ -166,9 +163,12 @@ func (ev *Evaluator) ignoreFile(n *lang.Context, name string) []string {
 
 // cache evaluates a cache in the scope of the stage that mounts it.
 func (ev *Evaluator) cache(inst *Instance, user *scope) *ir.Cache {
+	if inst.owner != ev {
+		return inst.owner.cache(inst, user)
+	}
 	n := inst.Node.(*lang.Cache)
 	sc := inst.scope(user.platform)
-	if c, ok := inst.memo.(*ir.Cache); ok && !n.TargetPlatform {
+	if c, ok := inst.memo.(*ir.Cache); ok && !ev.varies(n) {
 		return c
 	}
 	c := &ir.Cache{ID: inst.Name(), Range: n.Range}
@@ -215,6 +215,9 @@ func (ev *Evaluator) id(a *lang.Attr, sc *scope) *int {
 }
 
 func (ev *Evaluator) secret(inst *Instance) *ir.Secret {
+	if inst.owner != ev {
+		return inst.owner.secret(inst)
+	}
 	if s, ok := inst.memo.(*ir.Secret); ok {
 		return s
 	}
@@ -231,7 +234,11 @@ func (ev *Evaluator) secret(inst *Instance) *ir.Secret {
 		s.Required = r
 	}
 	s.Env, _ = ev.attrStr(n.Env, sc)
-	s.File, _ = ev.attrStr(n.File, sc)
+	if f, ok := ev.attrStr(n.File, sc); ok {
+		if s.File = f; !path.IsAbs(f) && !strings.HasPrefix(f, "~/") {
+			s.File = path.Join(ev.mod.Dir, f)
+		}
+	}
 	if s.Env != "" && s.File != "" {
 		ev.add(diag.Error(diag.ConflictingAttrs, n.File.NameRange, "A secret with env and file", "The value is in one of the two.", diag.WithRelated(n.Env.NameRange, "env is set here")))
 	}
@@ -239,6 +246,9 @@ func (ev *Evaluator) secret(inst *Instance) *ir.Secret {
 }
 
 func (ev *Evaluator) ssh(inst *Instance) *ir.SSH {
+	if inst.owner != ev {
+		return inst.owner.ssh(inst)
+	}
 	if s, ok := inst.memo.(*ir.SSH); ok {
 		return s
 	}

@@ -109,7 +109,7 @@ var scratchValue = Of(&Value{Kind: KindScratch})
 
 var refKinds = map[string]lang.Kind{
 	"var": lang.KindVariable, "local": lang.KindLocal, "stage": lang.KindStage, "artifact": lang.KindArtifact, "context": lang.KindContext,
-	"cache": lang.KindCache, "secret": lang.KindSecret, "ssh": lang.KindSSH, "target": lang.KindTarget, "group": lang.KindGroup, "test": lang.KindTest,
+	"cache": lang.KindCache, "secret": lang.KindSecret, "ssh": lang.KindSSH, "target": lang.KindTarget, "group": lang.KindGroup, "test": lang.KindTest, "module": lang.KindModule,
 }
 
 // ref is the value of a reference to a declaration.
@@ -119,6 +119,8 @@ func (ev *Evaluator) ref(n lang.Node, sc *scope) cty.Value {
 		return ev.variable(n)
 	case *lang.Local:
 		return ev.local(n, sc.platform)
+	case *lang.ModuleCall:
+		return ev.moduleValue(n, nil)
 	}
 	return ev.instances(n).value
 }
@@ -126,6 +128,8 @@ func (ev *Evaluator) ref(n lang.Node, sc *scope) cty.Value {
 // context gives an expression the values of exactly the names that it uses.
 func (ev *Evaluator) context(e hclsyntax.Expression, sc *scope) *hcl.EvalContext {
 	named := map[string]map[string]cty.Value{}
+	var called []*lang.ModuleCall
+	calls := map[*lang.ModuleCall][]hcl.Traversal{}
 	vars := map[string]cty.Value{}
 	for _, t := range hclsyntax.Variables(e) {
 		root := t.RootName()
@@ -138,7 +142,14 @@ func (ev *Evaluator) context(e hclsyntax.Expression, sc *scope) *hcl.EvalContext
 				if named[root] == nil {
 					named[root] = map[string]cty.Value{}
 				}
-				if n := ev.mod.Lookup(kind, step.Name); n != nil {
+				switch n := ev.mod.Lookup(kind, step.Name).(type) {
+				case nil:
+				case *lang.ModuleCall:
+					if calls[n] == nil {
+						called = append(called, n)
+					}
+					calls[n] = append(calls[n], t[2:])
+				default:
 					named[root][step.Name] = ev.ref(n, sc)
 				}
 			}
@@ -147,6 +158,9 @@ func (ev *Evaluator) context(e hclsyntax.Expression, sc *scope) *hcl.EvalContext
 		if v, ok := ev.object(root, sc); ok {
 			vars[root] = v
 		}
+	}
+	for _, n := range called {
+		named["module"][n.Name] = ev.moduleValue(n, calls[n])
 	}
 	for root, m := range named {
 		vars[root] = cty.ObjectVal(m)

@@ -28,12 +28,15 @@ const (
 // stage evaluates an instance of a stage for a target platform. One that does
 // not depend on the platform is the same for all.
 func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
+	if inst.owner != ev {
+		return inst.owner.stage(inst, p)
+	}
 	n, ok := inst.Node.(*lang.Stage)
 	if test, isTest := inst.Node.(*lang.Test); !ok && isTest {
 		n = test.Stage()
 	}
 	key := ""
-	if n.TargetPlatform {
+	if ev.varies(inst.Node) {
 		key = platformKey(p)
 	} else {
 		p = nil
@@ -45,7 +48,7 @@ func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 		inst.stages = map[string]*ir.Stage{}
 	}
 	st := &ir.Stage{Addr: inst.Addr, Name: ev.stageName(inst), Range: n.Range, Comment: ev.mod.CommentAbove(n.Range), Root: ir.ScratchRoot{}}
-	if n.TargetPlatform {
+	if ev.varies(inst.Node) {
 		t := ev.target(p)
 		st.For = &t
 	}

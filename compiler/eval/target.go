@@ -119,6 +119,9 @@ func (r *targetReader) pairs(name string) (out []ir.KV) {
 // Target evaluates an instance of a target or a test. platformsFlag replaces what a
 // target says (--platform); a test runs on the platform that it says.
 func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *ir.Target {
+	if inst.owner != ev {
+		return inst.owner.Target(inst, platformsFlag)
+	}
 	if t, ok := inst.memo.(*ir.Target); ok {
 		return t
 	}
@@ -128,12 +131,11 @@ func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *
 		return t
 	}
 	n := inst.Node.(*lang.Target)
-	t := &ir.Target{Addr: inst.Addr, Name: inst.Name(), Range: n.Range, Comment: ev.mod.CommentAbove(n.Range)}
+	t := ev.newTarget(inst, inst.Path())
 	inst.memo = t
 	sc := inst.scope(nil)
 	r := ev.readTarget(n, sc)
 	ev.preconditions(n.Preconditions, inst.Addr, sc)
-	t.Variables, t.Provenance = ev.variables(n), ev.provenance
 	t.Description = r.str("description")
 	ev.tags(t, r)
 	t.Labels, t.Annotations = r.pairs("labels"), r.pairs("annotations")
@@ -159,6 +161,15 @@ func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *
 		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s pushes an image without a name", inst.Addr), "Set tags, or drop push.")
 	}
 	return t
+}
+
+// newTarget begins a target for an instance: what all of a module's targets have.
+func (ev *Evaluator) newTarget(inst *Instance, name string) *ir.Target {
+	n := inst.Node
+	return &ir.Target{
+		Addr: inst.Addr, Name: name, Range: n.Base().Range, Comment: ev.mod.CommentAbove(n.Base().Range),
+		Dir: ev.mod.Dir, Main: ev.DefaultContext(), Variables: ev.variables(n), Provenance: ev.provenance,
+	}
 }
 
 func (ev *Evaluator) platformList(r *targetReader) (out []ocispecs.Platform) {
@@ -429,6 +440,9 @@ func (ev *Evaluator) targetsOf(it *item, kinds ...Kind) (out []*Instance) {
 
 // Group returns the targets and tests that a group stands for, each once.
 func (ev *Evaluator) Group(inst *Instance) []*Instance {
+	if inst.owner != ev {
+		return inst.owner.Group(inst)
+	}
 	n := inst.Node.(*lang.Group)
 	if n.Targets == nil || n.Bad {
 		return nil

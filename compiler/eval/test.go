@@ -8,8 +8,8 @@ import (
 // test evaluates an instance of a test: a target whose one stage has to succeed. It
 // runs where the engine runs steps, whatever platforms are built for.
 func (ev *Evaluator) test(inst *Instance, n *lang.Test) *ir.Target {
-	t := &ir.Target{Addr: inst.Addr, Name: inst.Name(), Test: true, Range: n.Range, Comment: ev.mod.CommentAbove(n.Range)}
-	t.Variables, t.Provenance = ev.variables(n), ev.provenance
+	t := ev.newTarget(inst, inst.Path())
+	t.Test = true
 	sc := inst.scope(nil)
 	st := ev.stage(inst, nil)
 	t.Description = st.Description

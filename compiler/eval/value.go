@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/zclconf/go-cty/cty"
@@ -152,13 +153,30 @@ type Instance struct {
 	key    cty.Value
 	matrix cty.Value
 
-	value  cty.Value // the capsule of the instance
+	value  cty.Value  // the capsule of the instance
+	owner  *Evaluator // of the module that declares it
 	stages map[string]*ir.Stage
 	memo   any // what the instance evaluates to, where that is the same for all platforms
+
+	// Of a module block: where its module is, and the evaluator of that, once asked.
+	dir    string
+	called *Evaluator
+	loaded bool
 }
 
-// Name is the address without its kind: "build", "svc.api".
+// Evaluator evaluates the instance: that of the module which declares it.
+func (i *Instance) Evaluator() *Evaluator { return i.owner }
+
+// Path is [Instance.Name] as the command line says it from the root: "prod",
+// "svc.api/prod".
+func (i *Instance) Path() string { return i.owner.At(i.Name()) }
+
+// Name is the address without its kind and its module: "build", "svc.api",
+// `svc["a/b"]`.
 func (i *Instance) Name() string {
+	if i.Keyed && strings.ContainsAny(i.Key, `/[]"`) {
+		return fmt.Sprintf("%s[%q]", i.Node.Base().Name, i.Key)
+	}
 	if i.Keyed {
 		return i.Node.Base().Name + "." + i.Key
 	}

@@ -29,12 +29,7 @@ type input struct {
 // last. The environment is asked when a variable is evaluated.
 func (ev *Evaluator) readInputs() map[string]input {
 	in := map[string]input{}
-	if !ev.mod.Given { // else the file belongs to files that are not read
-		name := path.Join(ev.mod.Dir, lang.VarsFile)
-		if data, err := readFile(ev.fsys, name); err == nil {
-			ev.readVarsFile(in, VarSource{Source: lang.Source{Name: name, Data: data}, Origin: lang.VarsFile})
-		}
-	}
+	ev.readOwnVars(in)
 	for i, v := range ev.opt.Vars {
 		if v.Name == "" {
 			ev.readVarsFile(in, v)
@@ -49,6 +44,18 @@ func (ev *Evaluator) readInputs() map[string]input {
 		in[v.Name] = input{text: src, origin: v.Origin}
 	}
 	return in
+}
+
+// readOwnVars reads the vars file beside the module's files, unless the caller named
+// others in their place.
+func (ev *Evaluator) readOwnVars(in map[string]input) {
+	if ev.mod.Given {
+		return
+	}
+	name := path.Join(ev.mod.Dir, lang.VarsFile)
+	if data, err := readFile(ev.fsys, name); err == nil {
+		ev.readVarsFile(in, VarSource{Source: lang.Source{Name: name, Data: data}, Origin: lang.VarsFile})
+	}
 }
 
 func (ev *Evaluator) readVarsFile(in map[string]input, v VarSource) {
@@ -117,7 +124,10 @@ func (ev *Evaluator) constants(n *lang.Variable) {
 
 // rawVariable finds the value that the caller or the default gives.
 func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, string, hcl.Range) {
-	if in, ok := ev.inputs[n.Name]; ok {
+	if ev.call != nil {
+		return ev.inputOf(n, ty)
+	}
+	if in, ok := ev.values[n.Name]; ok {
 		return ev.inputValue(n, in, ty), in.origin, in.at
 	}
 	if ev.opt.LookupEnv != nil {
@@ -135,7 +145,7 @@ func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, str
 		}
 	}
 	if n.Default != nil {
-		return ev.value(n.Default.Expr, &scope{}), "its default", n.Default.Expr.Range()
+		return ev.defaultOf(n)
 	}
 	if !ev.opt.Check && !ev.lostInputs {
 		ev.add(diag.Error(diag.MissingVariable, n.NameRange, fmt.Sprintf("The variable %q has no value", n.Name),
@@ -143,6 +153,30 @@ func (ev *Evaluator) rawVariable(n *lang.Variable, ty *typeSpec) (cty.Value, str
 		return cty.DynamicVal, "", hcl.Range{}
 	}
 	return cty.UnknownVal(ty.cty), "", hcl.Range{}
+}
+
+func (ev *Evaluator) defaultOf(n *lang.Variable) (cty.Value, string, hcl.Range) {
+	return ev.value(n.Default.Expr, &scope{}), "its default", n.Default.Expr.Range()
+}
+
+// inputOf is what the module block that calls this module gives to a variable. As
+// everywhere, null is the same as not given. Nothing else counts: what a called
+// module builds, its caller says.
+func (ev *Evaluator) inputOf(n *lang.Variable, ty *typeSpec) (cty.Value, string, hcl.Range) {
+	call := ev.call.Node.Base()
+	if a := ev.inputs[n.Name]; a != nil {
+		if it := ev.caller.item(a, ev.call.scope(nil)); !it.null() {
+			return it.value(), ev.call.Addr, it.rng
+		}
+	}
+	if n.Default != nil {
+		return ev.defaultOf(n)
+	}
+	if !call.Bad {
+		ev.caller.add(diag.Error(diag.MissingVariable, call.Range, fmt.Sprintf("%s does not say what %s is", ev.call.Addr, n.Name),
+			fmt.Sprintf("The variable %q of the module has no default; write %s = … into the block.", n.Name, n.Name), diag.WithRelated(n.NameRange, "the variable is declared here")))
+	}
+	return cty.DynamicVal, "", hcl.Range{}
 }
 
 // inputValue reads text by the variable's type: a string as it is, all else as

@@ -77,7 +77,7 @@ func (im *importer) verify(out, text []byte, origin map[int]*parser.Node) {
 	}
 	mod, diags := lang.Load(fsys, ".", lang.LoadOptions{})
 	diags = append(diags, lang.Resolve(mod, eval.Builtins())...)
-	ev := eval.New(mod, fsys, eval.Options{BuildPlatform: im.opt.Platform, Check: true})
+	ev := eval.New(mod, fsys, nil, eval.Options{BuildPlatform: im.opt.Platform, Check: true})
 	ev.All()
 	diags = diag.Sort(append(diags, ev.Diagnostics()...))
 	lines := strings.Split(string(text), "\n")

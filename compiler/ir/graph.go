@@ -25,9 +25,6 @@ type Graph struct {
 	Stages []*Stage
 	// Contexts are all that Stages read, "default" first, then by name.
 	Contexts []*Context
-	// Main is the default context, whether Stages read it or not: the build
-	// triggers of a base may. nil is the root directory as it is.
-	Main *Context
 	// Secrets and SSH are all that Stages mount, by ID.
 	Secrets []*Secret
 	SSH     []*SSH
@@ -149,7 +146,10 @@ type Text struct {
 
 // Context is a directory that the caller sends.
 type Context struct {
-	Name string // "default" is a Dockerfile's main context; others are named contexts
+	Name string // as a named context of a Dockerfile; "default" is the root module's main context
+	// Main says that it is a module's context.default: the main context of the
+	// Dockerfiles of that module's targets ([Target.Main]).
+	Main bool
 	// Path is slash-separated and relative to the root of the file system that
 	// was compiled from; a caller's replacement (--context) may be absolute.
 	Path string
@@ -222,6 +222,11 @@ type Target struct {
 	Pull      bool
 	NoCache   bool
 	Options   BuildOptions
+	// Dir is the directory of the target's module, "." for the root, and Main its
+	// main context, whether Builds read it or not: the build triggers of a base may.
+	// nil is the directory as it is.
+	Dir  string
+	Main *Context
 	// Variables are those that Builds are made from, by name, and Provenance says
 	// where their values stand; nil unless the evaluator was asked for them.
 	Variables  []Variable
@@ -229,6 +234,14 @@ type Target struct {
 	// Comment holds the comment lines above the block.
 	Comment []string
 	Range   hcl.Range
+}
+
+// IsMain reports whether a context is the main one of the target's Dockerfile.
+func (t *Target) IsMain(c *Context) bool {
+	if t.Main == nil {
+		return c.Name == "default"
+	}
+	return c.Name == t.Main.Name
 }
 
 // Build is what a target makes for one platform.

@@ -25,10 +25,10 @@ func (l Levels) of(code diag.Code) string {
 	return l[all]
 }
 
-// Apply carries out the directives in the comments of a module, and those of the
+// Apply carries out the directives in the comments of modules, and those of the
 // caller, which a directive in the file overrules.
-func Apply(m *lang.Module, diags hcl.Diagnostics, caller Levels) hcl.Diagnostics {
-	l := levels{module: m, caller: caller, files: map[string]Levels{}}
+func Apply(modules []*lang.Module, diags hcl.Diagnostics, caller Levels) hcl.Diagnostics {
+	l := levels{modules: modules, caller: caller, files: map[string]Levels{}}
 	out := diags[:0:0]
 	for _, d := range diags {
 		if d.Severity != hcl.DiagWarning || d.Subject == nil {
@@ -51,24 +51,32 @@ func Apply(m *lang.Module, diags hcl.Diagnostics, caller Levels) hcl.Diagnostics
 // levels finds the directives of a module, each file's and block's place once:
 // there may be a warning for each of ten thousand blocks.
 type levels struct {
-	module *lang.Module
-	caller Levels
-	files  map[string]Levels      // of a file's head
-	blocks map[string][]lang.Node // of a file, in its order; nil before the first use
+	modules []*lang.Module
+	caller  Levels
+	files   map[string]Levels       // of a file's head
+	owners  map[string]*lang.Module // of a file; nil before the first use
+	blocks  map[string][]lang.Node  // of a file, in its order
 }
 
 // of finds the directive nearest to a warning: its block's, its file's, the
 // caller's.
 func (l *levels) of(d *hcl.Diagnostic) string {
 	code := diag.InfoOf(d).Code
+	if l.blocks == nil {
+		l.index()
+	}
+	name := d.Subject.Filename
+	m := l.owners[name]
+	if m == nil {
+		return l.caller.of(code)
+	}
 	if b := l.enclosing(*d.Subject); b != nil {
-		if v := parse(comments(l.module, b.Base().Range)).of(code); v != "" {
+		if v := parse(comments(m, b.Base().Range)).of(code); v != "" {
 			return v
 		}
 	}
-	name := d.Subject.Filename
 	if _, ok := l.files[name]; !ok {
-		l.files[name] = parse(head(l.module.Files[name]))
+		l.files[name] = parse(head(m.Files[name]))
 	}
 	if v := l.files[name].of(code); v != "" {
 		return v
@@ -78,9 +86,6 @@ func (l *levels) of(d *hcl.Diagnostic) string {
 
 // enclosing finds the declaration whose block holds a place.
 func (l *levels) enclosing(at hcl.Range) lang.Node {
-	if l.blocks == nil {
-		l.index()
-	}
 	blocks := l.blocks[at.Filename]
 	i := sort.Search(len(blocks), func(i int) bool { return blocks[i].Base().Range.Start.Byte > at.Start.Byte })
 	if i == 0 || at.Start.Byte > end(blocks[i-1]) {
@@ -90,10 +95,15 @@ func (l *levels) enclosing(at hcl.Range) lang.Node {
 }
 
 func (l *levels) index() {
-	l.blocks = map[string][]lang.Node{}
-	for _, n := range l.module.Decls {
-		if d := n.Base(); d.Body != nil {
-			l.blocks[d.Range.Filename] = append(l.blocks[d.Range.Filename], n)
+	l.blocks, l.owners = map[string][]lang.Node{}, map[string]*lang.Module{}
+	for _, m := range l.modules {
+		for name := range m.Files {
+			l.owners[name] = m
+		}
+		for _, n := range m.Decls {
+			if d := n.Base(); d.Body != nil {
+				l.blocks[d.Range.Filename] = append(l.blocks[d.Range.Filename], n)
+			}
 		}
 	}
 	for _, blocks := range l.blocks {

@@ -58,16 +58,18 @@ func Quiet() Levels {
 	return l
 }
 
-// Check returns the warnings of a module whose stages were evaluated.
-func Check(m *lang.Module, stages []*ir.Stage) hcl.Diagnostics {
+// Check returns the warnings of modules whose stages were evaluated.
+func Check(modules []*lang.Module, stages []*ir.Stage) hcl.Diagnostics {
 	c := &checker{}
-	c.declarations(m)
-	for _, n := range m.Decls {
-		switch n := n.(type) {
-		case *lang.Stage:
-			c.source(n)
-		case *lang.Test:
-			c.source(n.Stage())
+	for _, m := range modules {
+		c.declarations(m)
+		for _, n := range m.Decls {
+			switch n := n.(type) {
+			case *lang.Stage:
+				c.source(n)
+			case *lang.Test:
+				c.source(n.Stage())
+			}
 		}
 	}
 	seen := map[string]bool{}

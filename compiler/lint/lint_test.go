@@ -25,7 +25,7 @@ func warnings(t *testing.T, files map[string]string, caller lint.Levels) []strin
 	}
 	m, diags := lang.Load(fsys, ".", lang.LoadOptions{})
 	diags = append(diags, lang.Resolve(m, eval.Builtins())...)
-	ev := eval.New(m, fsys, eval.Options{})
+	ev := eval.New(m, fsys, nil, eval.Options{})
 	ev.All()
 	diags = append(diags, ev.Diagnostics()...)
 	if diags.HasErrors() {

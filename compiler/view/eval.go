@@ -39,7 +39,7 @@ func Eval(fsys fs.FS, dir string, opt compiler.Options, src lang.Source) (Evalua
 	if diags.HasErrors() {
 		return out, diag.Sort(diags)
 	}
-	ev := eval.New(m, fsys, opt.Options)
+	ev := eval.New(m, fsys, nil, opt.Options)
 	out.Value, _ = ev.Expression(expr)
 	return out, diag.Sort(append(diags, ev.Diagnostics()...))
 }

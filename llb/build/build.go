@@ -394,9 +394,11 @@ func localName(c *ir.Context) string {
 
 func contexts(g *ir.Graph, root string) map[string]solve.Context {
 	out := map[string]solve.Context{}
-	all := g.Contexts
-	if g.Main != nil {
-		all = append([]*ir.Context{g.Main}, all...)
+	all := slices.Clone(g.Contexts)
+	for _, t := range g.Targets {
+		if t.Main != nil {
+			all = append(all, t.Main)
+		}
 	}
 	for _, c := range all {
 		if c.Given != "" {

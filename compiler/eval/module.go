@@ -1,0 +1,668 @@
+package eval
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
+	"github.com/hbuild/hbuild/lang/diag"
+)
+
+// A module block makes an evaluator of its own for the module that it calls, one
+// for each instance, over files that are read once. What crosses the border are
+// values: inputs are evaluated by the caller, outputs by the called. A build value
+// is an instance and remembers its evaluator, so whoever gets it can use it.
+
+// kModule is the kind of instances of module blocks; they are no build values.
+const kModule = Kind(lang.KindModule)
+
+// addr is how messages and the command line name a declaration of this module:
+// "stage.build", `svc["api"]/stage.build`.
+func (ev *Evaluator) addr(d *lang.Decl) string { return ev.within() + d.Addr() }
+
+// within is what the addresses of this module begin with: "" for the root, "api/",
+// `svc["api"]/db/`.
+func (ev *Evaluator) within() string {
+	if ev.call == nil {
+		return ev.apart
+	}
+	name := ev.call.Node.Base().Name
+	if ev.call.Keyed {
+		name += fmt.Sprintf("[%q]", ev.call.Key)
+	}
+	return ev.caller.within() + name + "/"
+}
+
+// Path is where the module is called: "" for the root, "api", "svc.api/db", and
+// "./tools" for one that nobody calls.
+func (ev *Evaluator) Path() string {
+	if ev.call == nil {
+		return strings.TrimSuffix(ev.apart, "/")
+	}
+	return ev.caller.At(ev.call.Name())
+}
+
+// At is the address of what has a name in this module.
+func (ev *Evaluator) At(name string) string {
+	if at := ev.Path(); at != "" {
+		return at + "/" + name
+	}
+	return name
+}
+
+// Apart evaluates a module that nobody calls, as its own caller: only its vars file
+// and the environment give values. It is nil when the directory has no module.
+func (ev *Evaluator) Apart(dir string) *Evaluator {
+	for _, m := range ev.aparts {
+		if m.mod.Dir == dir {
+			return m
+		}
+	}
+	if ev.loader == nil || !lang.IsModule(ev.fsys, dir) {
+		return nil
+	}
+	mod, diags := ev.loader.Load(dir, nil)
+	for _, d := range diags {
+		ev.tree.add(d)
+	}
+	m := ev.tree.evaluator(mod)
+	m.apart = "./" + dir + "/"
+	m.values = map[string]input{}
+	m.readOwnVars(m.values)
+	m.reserveNames()
+	ev.aparts, ev.modules = append(ev.aparts, m), append(ev.modules, mod)
+	return m
+}
+
+// Below returns the evaluator and those of all modules that were called from it so
+// far, callers first.
+func (ev *Evaluator) Below() []*Evaluator {
+	out := []*Evaluator{ev}
+	for _, n := range ev.mod.Decls {
+		if x := ev.expanded[n]; x != nil && n.Base().Kind == lang.KindModule {
+			for _, inst := range x.list {
+				if inst.called != nil {
+					out = append(out, inst.called.Below()...)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// LoadAll reads all modules that are called from here, and from them.
+func (ev *Evaluator) LoadAll() {
+	var calls []lang.Node
+	for _, n := range ev.mod.Decls {
+		if n.Base().Kind == lang.KindModule {
+			calls = append(calls, n)
+		}
+	}
+	ev.Prefetch(calls...)
+	for _, n := range calls {
+		for _, inst := range ev.instances(n).list {
+			if sub := ev.CalledBy(inst); sub != nil {
+				sub.LoadAll()
+			}
+		}
+	}
+}
+
+// Everyone returns the evaluators of all modules, the root's first.
+func (ev *Evaluator) Everyone() []*Evaluator {
+	for ev.caller != nil {
+		ev = ev.caller
+	}
+	out := ev.Below()
+	for _, m := range ev.aparts {
+		out = append(out, m.Below()...)
+	}
+	return out
+}
+
+// Module returns the files that are evaluated.
+func (ev *Evaluator) Module() *lang.Module { return ev.mod }
+
+// Modules returns all modules that were called so far, each once, the root first.
+func (ev *Evaluator) Modules() []*lang.Module {
+	for ev.caller != nil {
+		ev = ev.caller
+	}
+	return append([]*lang.Module{ev.mod}, ev.modules...)
+}
+
+// dockerPrefix begins the names that the stages and contexts of this module have
+// in a Dockerfile: "", "svc-api-".
+func (ev *Evaluator) dockerPrefix() string {
+	if ev.call == nil && ev.apart != "" {
+		return dockerName(path.Clean(ev.apart)) + "-"
+	}
+	if ev.call == nil {
+		return ""
+	}
+	name := ev.call.Node.Base().Name
+	if ev.call.Keyed {
+		name += "-" + ev.call.Key
+	}
+	return ev.caller.dockerPrefix() + dockerName(name) + "-"
+}
+
+// CalledBy returns the evaluator of the module that an instance of a module block
+// calls; nil when there is none, which was reported, and for other instances.
+func (ev *Evaluator) CalledBy(inst *Instance) *Evaluator {
+	if _, ok := inst.Node.(*lang.ModuleCall); !ok || inst.loaded {
+		return inst.called
+	}
+	inst.loaded = true
+	dir, ok := ev.SourceDir(inst)
+	if !ok || ev.recursive(inst, dir) {
+		return nil
+	}
+	mod, diags := ev.loader.Load(dir, ev.setsFor(inst))
+	sub := ev.tree.evaluator(mod)
+	sub.caller, sub.call, sub.inputs = ev, inst, map[string]*lang.Attr{}
+	if !ev.tree.called[mod] {
+		ev.tree.called[mod] = true
+		ev.modules = append(ev.modules, mod)
+		for _, d := range diags {
+			sub.add(d)
+		}
+	}
+	sub.reserveNames()
+	sub.readCall(inst.Node.(*lang.ModuleCall))
+	inst.called = sub
+	return sub
+}
+
+// SourceDir is the directory that an instance of a module block names, in the
+// compiled file system; false when it names none, which is reported.
+func (ev *Evaluator) SourceDir(inst *Instance) (string, bool) {
+	n := inst.Node.(*lang.ModuleCall)
+	if inst.dir != "" || n.Source == nil || n.Bad {
+		return inst.dir, inst.dir != ""
+	}
+	it := ev.item(n.Source, inst.scope(nil))
+	if it.null() {
+		it.errorf(diag.NullValue, "source is null", "A module needs a directory; use enabled = false to switch it off.")
+		return "", false
+	}
+	s, ok := ev.str(it)
+	if !ok {
+		return "", false
+	}
+	first, _, _ := strings.Cut(s, "/")
+	if first != "." && first != ".." {
+		it.errorf(diag.BadModuleSource, fmt.Sprintf("%q is no place of a module", s), "A source is a directory, and begins with ./ or ../; write \"./%s\".", path.Clean("/" + s)[1:])
+		return "", false
+	}
+	dir, ok := ev.abs(s)
+	switch {
+	case !ok:
+		it.errorf(diag.BadModuleSource, "The module is outside of the root module", "%q is not below the directory that hbuild works in. A file with an empty workspace block in a directory above makes that the root.", s)
+		return "", false
+	case ev.loader == nil:
+		it.errorf(diag.NotYet, "No module can be called here", "This text is a module of its own.")
+		return "", false
+	case !lang.IsModule(ev.fsys, dir):
+		why := fmt.Sprintf("The directory %q has no %s and no *%s.", dir, lang.MainFile, lang.FileSuffix)
+		if info, err := fs.Stat(ev.fsys, dir); err != nil || !info.IsDir() {
+			why = fmt.Sprintf("No directory is at %q.%s", dir, nearestDir(ev.fsys, dir))
+		}
+		it.errorf(diag.BadModuleSource, "There is no module", "%s", why)
+		return "", false
+	}
+	inst.dir = dir
+	return dir, true
+}
+
+// recursive reports a module that is called from within itself.
+func (ev *Evaluator) recursive(inst *Instance, dir string) bool {
+	for c := ev; c != nil; c = c.caller {
+		if c.mod.Dir != dir {
+			continue
+		}
+		what := "the root module"
+		if c.call != nil {
+			what = c.call.Addr
+		}
+		at := inst.Node.(*lang.ModuleCall).Source.Expr.Range()
+		ev.errorf(diag.ModuleCycle, at, "A module calls itself", "%s is %q, which %s is too.", inst.Addr, dir, what)
+		return true
+	}
+	return false
+}
+
+// readCall takes what a module block gives to the variables of this module.
+func (ev *Evaluator) readCall(n *lang.ModuleCall) {
+	names := ev.mod.Names(lang.KindVariable)
+	for _, a := range n.Inputs {
+		if ev.mod.Lookup(lang.KindVariable, a.Name) != nil {
+			ev.inputs[a.Name] = a
+			continue
+		}
+		if ev.mod.Lost(lang.KindVariable) {
+			continue
+		}
+		known := append(slices.Clone(names), "for_each", "enabled", "source")
+		detail := "The module has no variables."
+		var opts []diag.Option
+		if near := diag.Nearest(a.Name, known); near != "" {
+			detail = fmt.Sprintf("Did you mean %q?", near)
+			opts = append(opts, diag.WithFix(a.NameRange, near, "write %s", near))
+			if v := ev.mod.Lookup(lang.KindVariable, near); v != nil {
+				opts = append(opts, diag.WithRelated(v.Base().NameRange, "%s is declared here", v.Base().Addr()))
+			}
+		} else if len(names) > 0 {
+			detail = "Its variables are " + diag.List(names, 20) + "."
+		}
+		ev.caller.add(diag.Error(diag.UnknownInput, a.NameRange, fmt.Sprintf("The module %q has no variable %q", ev.mod.Dir, a.Name), detail, opts...))
+	}
+}
+
+// setsFor are the --set flags for an instance, as the called module reads them.
+func (ev *Evaluator) setsFor(inst *Instance) (out []string) {
+	at := ev.At(inst.Name())
+	for _, s := range ev.opt.ModuleSets {
+		if MatchPath(s.Module, at) {
+			out = append(out, s.Set)
+		}
+	}
+	return out
+}
+
+// ModuleSet is a --set flag for what is in modules: api/prod.push=true.
+type ModuleSet struct {
+	Module string // a pattern for [Evaluator.Path]
+	Set    string // prod.push=true
+}
+
+// MatchPath reports whether the path of a module is what a pattern names: element
+// by element, as path.Match does it.
+func MatchPath(pattern, modulePath string) bool {
+	p, m := strings.Split(pattern, "/"), strings.Split(modulePath, "/")
+	if len(p) != len(m) {
+		return false
+	}
+	for i := range p {
+		if ok, err := path.Match(p[i], m[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// Start begins to read what instances of a module block call.
+func (ev *Evaluator) Start(list []*Instance) {
+	if ev.loader == nil || len(list) < 2 {
+		return
+	}
+	for _, inst := range list {
+		if dir, ok := ev.SourceDir(inst); ok && !inst.loaded {
+			ev.loader.Start(dir, ev.setsFor(inst))
+		}
+	}
+}
+
+// Prefetch begins to read the modules that some declarations use, so that they are
+// read side by side and not one when the one before is evaluated.
+func (ev *Evaluator) Prefetch(from ...lang.Node) {
+	var list []*Instance
+	seen := map[lang.Node]bool{}
+	var reach func(n lang.Node)
+	reach = func(n lang.Node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if _, ok := n.(*lang.ModuleCall); ok {
+			list = append(list, ev.instances(n).list...)
+		}
+		for _, u := range n.Base().Uses {
+			reach(u.Decl)
+		}
+	}
+	for _, n := range from {
+		reach(n)
+	}
+	ev.Start(list)
+}
+
+// moduleValue is the value of module.NAME as some references use it, what follows
+// the name in each; none means all of it. Only what is used is read.
+func (ev *Evaluator) moduleValue(n *lang.ModuleCall, uses []hcl.Traversal) cty.Value {
+	x := ev.instances(n)
+	if x.unknown || n.Bad {
+		return cty.DynamicVal
+	}
+	if n.ForEach == nil {
+		if len(x.list) == 0 {
+			return absent(uses)
+		}
+		return ev.outputs(x.list[0], uses)
+	}
+	needed := byKey(uses)
+	need := func(key string) ([]hcl.Traversal, bool) {
+		if needed == nil {
+			return nil, true
+		}
+		u, ok := needed[key]
+		return u, ok
+	}
+	m := map[string]cty.Value{}
+	for _, k := range x.disabled {
+		if u, ok := need(k); ok {
+			m[k] = absent(u)
+		}
+	}
+	var list []*Instance
+	for _, inst := range x.list {
+		if _, ok := need(inst.Key); ok {
+			list = append(list, inst)
+		}
+	}
+	ev.Start(list)
+	for _, inst := range list {
+		u, _ := need(inst.Key)
+		m[inst.Key] = ev.outputs(inst, u)
+	}
+	for k, u := range needed {
+		if _, ok := m[k]; !ok {
+			ev.noSuchCall(n, x, k, u[0].SourceRange())
+			m[k] = cty.DynamicVal
+		}
+	}
+	return cty.ObjectVal(m)
+}
+
+// noSuchCall reports a key that a module block has no instance of.
+func (ev *Evaluator) noSuchCall(n *lang.ModuleCall, x *expansion, key string, at hcl.Range) {
+	var keys []string
+	for _, i := range x.list {
+		keys = append(keys, i.Key)
+	}
+	has := "It has none."
+	if len(keys) > 0 {
+		has = "Its keys are " + diag.List(keys, 20) + "." + diag.DidYouMean(key, keys)
+	}
+	ev.add(diag.Error(diag.UnknownKey, at, fmt.Sprintf("%s has no instance %q", n.Addr(), key), has, diag.WithRelated(n.NameRange, "declared here")))
+}
+
+// byKey sorts references by the key that they begin with; nil when one of them is
+// about all instances.
+func byKey(uses []hcl.Traversal) map[string][]hcl.Traversal {
+	if len(uses) == 0 {
+		return nil
+	}
+	out := map[string][]hcl.Traversal{}
+	for _, t := range uses {
+		key, ok := stepName(t, 0)
+		if !ok {
+			return nil
+		}
+		rest := t[1:]
+		if len(rest) == 0 {
+			rest = nil
+		}
+		out[key] = append(out[key], rest)
+	}
+	return out
+}
+
+// stepName is the constant name or key at a place of a traversal.
+func stepName(t hcl.Traversal, i int) (string, bool) {
+	if i >= len(t) {
+		return "", false
+	}
+	switch s := t[i].(type) {
+	case hcl.TraverseAttr:
+		return s.Name, true
+	case hcl.TraverseIndex:
+		if s.Key.Type() == cty.String && s.Key.IsKnown() && !s.Key.IsNull() {
+			return s.Key.AsString(), true
+		}
+	}
+	return "", false
+}
+
+// absent is what a module that is not enabled gives: null for whatever is asked.
+func absent(uses []hcl.Traversal) cty.Value {
+	m := map[string]cty.Value{}
+	for _, t := range uses {
+		name, ok := stepName(t, 0)
+		if !ok {
+			return cty.NullVal(cty.DynamicPseudoType)
+		}
+		m[name] = Null
+	}
+	if len(m) == 0 {
+		return cty.NullVal(cty.DynamicPseudoType)
+	}
+	return cty.ObjectVal(m)
+}
+
+// outputs is an object of a called module's outputs: those that references name,
+// or all.
+func (ev *Evaluator) outputs(inst *Instance, uses []hcl.Traversal) cty.Value {
+	sub := ev.CalledBy(inst)
+	if sub == nil {
+		return cty.DynamicVal
+	}
+	m := map[string]cty.Value{}
+	for _, t := range uses {
+		name, ok := stepName(t, 0)
+		if !ok {
+			m = map[string]cty.Value{}
+			uses = nil
+			break
+		}
+		if out, ok := sub.mod.Lookup(lang.KindOutput, name).(*lang.Output); ok {
+			m[name] = sub.output(out)
+			continue
+		}
+		m[name] = cty.DynamicVal
+		ev.noSuchOutput(inst, sub, name, t[:1].SourceRange())
+	}
+	if len(uses) == 0 {
+		for _, n := range sub.mod.Decls {
+			if out, ok := n.(*lang.Output); ok {
+				m[out.Name] = sub.output(out)
+			}
+		}
+	}
+	return cty.ObjectVal(m)
+}
+
+func (ev *Evaluator) noSuchOutput(inst *Instance, sub *Evaluator, name string, at hcl.Range) {
+	if sub.mod.Lost(lang.KindOutput) {
+		return
+	}
+	names := sub.mod.Names(lang.KindOutput)
+	var opts []diag.Option
+	detail := fmt.Sprintf("The module %q has none; an output block in it shows a value to its callers: output %q { value = … }.", sub.mod.Dir, name)
+	if len(names) > 0 {
+		detail = fmt.Sprintf("The module %q has %s.%s", sub.mod.Dir, diag.List(names, 20), diag.DidYouMean(name, names))
+	}
+	if near := diag.Nearest(name, names); near != "" {
+		opts = append(opts, diag.WithRelated(sub.mod.Lookup(lang.KindOutput, near).Base().NameRange, "the output %q is declared here", near))
+	} else if n := sub.hidden(name); n != nil {
+		detail += fmt.Sprintf(" Its %s is not to be seen from outside without an output.", n.Addr())
+		opts = append(opts, diag.WithRelated(n.NameRange, "%s is declared here", n.Addr()))
+	}
+	ev.add(diag.Error(diag.UnknownResult, at, fmt.Sprintf("%s has no output %q", inst.Addr, name), detail, opts...))
+}
+
+// hidden finds a declaration that somebody may have meant by an output's name.
+func (ev *Evaluator) hidden(name string) *lang.Decl {
+	for _, k := range []lang.Kind{lang.KindStage, lang.KindArtifact, lang.KindTarget, lang.KindLocal, lang.KindVariable} {
+		if n := ev.mod.Lookup(k, name); n != nil {
+			return n.Base()
+		}
+	}
+	return nil
+}
+
+// output evaluates an output, once.
+func (ev *Evaluator) output(n *lang.Output) cty.Value {
+	x := ev.expanded[n]
+	if x == nil {
+		x = &expansion{value: cty.DynamicVal}
+		ev.expanded[n] = x
+		if n.Value != nil && !n.Bad {
+			x.value = ev.value(n.Value.Expr, &scope{})
+		}
+		ev.attrStr(n.Description, &scope{})
+	}
+	return x.value
+}
+
+// varies reports whether what a declaration evaluates to depends on the target
+// platform: by itself, through what a module gives, or through what the caller
+// gives to this one.
+func (ev *Evaluator) varies(n lang.Node) bool {
+	d := n.Base()
+	if d.TargetPlatform || ev.call == nil && !ev.mod.Calls() {
+		return d.TargetPlatform
+	}
+	if v, ok := ev.varying[n]; ok {
+		return v
+	}
+	ev.varying[n] = false
+	v := ev.inputVaries(d) || ev.outputVaries(n)
+	for i := 0; i < len(d.Uses) && !v; i++ {
+		v = ev.varies(d.Uses[i].Decl)
+	}
+	ev.varying[n] = v
+	return v
+}
+
+func (ev *Evaluator) inputVaries(d *lang.Decl) bool {
+	a := ev.inputs[d.Name]
+	if d.Kind != lang.KindVariable || a == nil {
+		return false
+	}
+	for _, t := range hclsyntax.Variables(a.Expr) {
+		if name, ok := stepName(t, 1); ok {
+			if n := ev.caller.mod.Lookup(refKinds[t.RootName()], name); n != nil && ev.caller.varies(n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (ev *Evaluator) outputVaries(n lang.Node) bool {
+	if _, ok := n.(*lang.ModuleCall); !ok {
+		return false
+	}
+	for _, inst := range ev.instances(n).list {
+		sub := ev.CalledBy(inst)
+		if sub == nil {
+			continue
+		}
+		for _, name := range sub.mod.Names(lang.KindOutput) {
+			if sub.varies(sub.mod.Lookup(lang.KindOutput, name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// traced adds to a diagnostic of a called module who called it, and with what.
+func (ev *Evaluator) traced(d *hcl.Diagnostic) *hcl.Diagnostic {
+	if ev.call == nil {
+		return d
+	}
+	traced, info := *d, diag.InfoOf(d)
+	traced.Extra = &info
+	info.Related = slices.Clone(info.Related)
+	for c := ev; c.call != nil; c = c.caller {
+		n := c.call.Node.(*lang.ModuleCall)
+		diag.WithRelated(n.Range, "called here as %s%s", c.call.Addr, c.firstInputs())(&traced, &info)
+	}
+	return &traced
+}
+
+// firstInputs shows what the call of this module gives to variables, the first four.
+func (ev *Evaluator) firstInputs() string {
+	var out []string
+	for _, a := range ev.call.Node.(*lang.ModuleCall).Inputs {
+		if ev.inputs[a.Name] == nil {
+			continue
+		}
+		if len(out) == 4 {
+			out = append(out, "…")
+			break
+		}
+		v := ev.caller.item(a, ev.call.scope(nil)).value()
+		text := "(sensitive)"
+		switch {
+		case v.ContainsMarked():
+		case v.IsWhollyKnown() && v.Type().IsPrimitiveType():
+			text = Render(v)
+		default:
+			text = describe(v)
+		}
+		out = append(out, a.Name+" = "+text)
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return ", with " + strings.Join(out, ", ")
+}
+
+// defaultContext is the name of the context that copies read when they do not say
+// from where.
+const defaultContext = "default"
+
+// oneDirectory returns the context that another module has made of the same block
+// over the same files, so that many modules over one directory send it once.
+func (ev *Evaluator) oneDirectory(inst *Instance, c *ir.Context) *ir.Context {
+	if ev.call == nil && ev.apart == "" && !ev.mod.Calls() {
+		return c
+	}
+	key := fmt.Sprintf("%s %q %q", inst.Name(), c.Path, c.Patterns)
+	if first := ev.directories[key]; first != nil {
+		inst.memo = first
+		return first
+	}
+	c.Name = ev.freeContext(c.Name)
+	ev.directories[key] = c
+	return c
+}
+
+// contextName is the name that a context has in a Dockerfile, unless that is taken:
+// context.default of a called module has the module's.
+func (ev *Evaluator) contextName(inst *Instance) string {
+	name := ev.dockerPrefix() + dockerName(inst.Node.Base().Name)
+	if ev.dockerPrefix() != "" && inst.Node.Base().Name == defaultContext {
+		name = strings.TrimSuffix(ev.dockerPrefix(), "-")
+	}
+	if inst.Keyed {
+		return name + "-" + dockerName(inst.Key)
+	}
+	return name
+}
+
+// freeContext makes a name of a context of a called module unlike any other's. Those
+// of the root have their own names, whenever they are evaluated.
+func (ev *Evaluator) freeContext(name string) string {
+	if ev.call == nil && ev.apart == "" {
+		return name
+	}
+	for n, try := 2, name; ; n++ {
+		if !ev.contextIDs[try] {
+			ev.contextIDs[try] = true
+			return try
+		}
+		try = fmt.Sprintf("%s-%d", name, n)
+	}
+}
