@@ -52,12 +52,9 @@ func (p *Program) selectTargets(addrs []string, platforms []ocispecs.Platform) (
 // when there are none. What targets require is not among them.
 func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []string, diags hcl.Diagnostics) {
 	if len(addrs) == 0 {
-		for _, m := range p.here {
-			m.LoadAll()
-		}
-		for _, m := range p.below() {
+		for _, m := range p.Below() {
 			for _, i := range instances(m, lang.KindTarget) {
-				out = append(out, fromRoot(m.At("target."+i.Name())))
+				out = append(out, FromRoot(m.At("target."+i.Name())))
 			}
 		}
 		return out, p.Diagnostics()
@@ -69,7 +66,7 @@ func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []
 			diags = append(diags, d)
 		}
 		for _, t := range ts {
-			if addr := fromRoot(addressOf(t)); !seen[addr] {
+			if addr := FromRoot(addressOf(t)); !seen[addr] {
 				seen[addr] = true
 				out = append(out, addr)
 			}
@@ -78,8 +75,9 @@ func (p *Program) Targets(addrs []string, platforms []ocispecs.Platform) (out []
 	return out, append(diags, p.Diagnostics()...)
 }
 
-// fromRoot is an address that means the same wherever one stands.
-func fromRoot(addr string) string {
+// FromRoot makes an address that begins at the root one that means the same wherever
+// one stands.
+func FromRoot(addr string) string {
 	if strings.Contains(addr, "/") && !strings.HasPrefix(addr, "./") {
 		return "/" + addr
 	}

@@ -3,7 +3,6 @@ package compiler
 import (
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"sort"
 
@@ -107,7 +106,7 @@ func conflicts(targets []*ir.Target) (diags hcl.Diagnostics) {
 		for _, b := range t.Builds {
 			for _, o := range b.Outputs {
 				if !o.Dir {
-					claim(files, path.Join(t.Dir, o.Path), t, "write")
+					claim(files, o.Path, t, "write")
 				}
 			}
 		}

@@ -17,10 +17,7 @@ import (
 func (p *Program) TestGraph(addrs []string) (*ir.Graph, hcl.Diagnostics) {
 	var tests []*ir.Target
 	if len(addrs) == 0 {
-		for _, m := range p.here {
-			m.LoadAll()
-		}
-		for _, m := range p.below() {
+		for _, m := range p.Below() {
 			tests = append(tests, matching(m, lang.KindTest, "*", nil)...)
 		}
 		if len(tests) == 0 {

@@ -130,7 +130,15 @@ func (p *Program) uncalled(at string, called []*eval.Evaluator) (out []*eval.Eva
 	return out
 }
 
-// below is the modules that one stands in and all that they call.
+// Below are the modules that one stands in and all that they call, which are read.
+func (p *Program) Below() []*eval.Evaluator {
+	for _, m := range p.here {
+		m.LoadAll()
+	}
+	return p.below()
+}
+
+// below is [Program.Below] as far as they were read.
 func (p *Program) below() (out []*eval.Evaluator) {
 	for _, m := range p.here {
 		out = append(out, m.Below()...)

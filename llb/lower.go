@@ -81,9 +81,9 @@ type Request struct {
 	Multi   bool
 	Options ir.BuildOptions
 	Main    *ir.Context // the main context; nil is the one that is called "default"
-	Labels  []ir.KV // set last, over the stage's own
-	Pull    bool    // look in the registry even for an image that the engine has
-	NoCache bool    // run every RUN and COPY of every stage again
+	Labels  []ir.KV     // set last, over the stage's own
+	Pull    bool        // look in the registry even for an image that the engine has
+	NoCache bool        // run every RUN and COPY of every stage again
 }
 
 // Requests are what a target builds: for each platform its image, then its files.

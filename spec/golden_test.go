@@ -260,12 +260,12 @@ func (c *golden) given(names map[*ir.Context]string) (func(context.Context, *ir.
 	for x, name := range names {
 		attrs["context:"+name] = x.Given
 	}
-	if c.graph.Main != nil && c.graph.Main.Given != "" {
-		attrs["context"] = c.graph.Main.Given
+	if c.target.Main != nil && c.target.Main.Given != "" {
+		attrs["context"] = c.target.Main.Given
 	}
 	ui, err := dockerui.NewClient(oracle.NewClient(oracle.Options{Attrs: attrs, Resolver: baseImages}))
 	return func(ctx context.Context, x *ir.Context, use llb.Use) (*llb.Given, error) {
-		if x == c.graph.Main {
+		if x == c.target.Main {
 			st, err := ui.MainContext(ctx)
 			return &llb.Given{State: *st}, err
 		}

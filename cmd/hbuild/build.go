@@ -216,7 +216,7 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 // of, `hbuild check` refuses: a build that is done is done.
 func (p *program) allowed(diags hcl.Diagnostics) hcl.Diagnostics {
 	return slices.DeleteFunc(slices.Clone(diags), func(d *hcl.Diagnostic) bool {
-		return len(lint.Apply(p.Module, hcl.Diagnostics{d}, nil)) == 0
+		return len(lint.Apply(p.Evaluator().Modules(), hcl.Diagnostics{d}, nil)) == 0
 	})
 }
 

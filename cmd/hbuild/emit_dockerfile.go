@@ -290,12 +290,21 @@ func (p *program) notes(files []generated) {
 	}
 }
 
-// dockerfileName is the file of a target: `svc["a/b"]` is svc.a%2Fb.Dockerfile.
+// dockerfileName is the file of a target: api/prod is api.prod.Dockerfile, and
+// `svc["a/b"]` is svc.a%2Fb.Dockerfile.
 func dockerfileName(t *ir.Target) string {
 	var b strings.Builder
-	for i := 0; i < len(t.Name); i++ {
-		c := t.Name[i]
+	key := false
+	for _, c := range []byte(t.Name) {
 		switch {
+		case c == '[':
+			key = true
+			b.WriteByte('.')
+		case c == ']':
+			key = false
+		case key && c == '"':
+		case c == '/' && !key:
+			b.WriteByte('.')
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
 			b.WriteByte(c)
 		default:

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/view"
 	"github.com/hbuild/hbuild/lang"
 )
@@ -62,17 +63,20 @@ func (a *app) graph(o *graphOptions) error {
 	return v.WriteTree(a.stdout)
 }
 
-// everything is the addresses of all targets and tests; of all stages in a module
-// that has neither.
+// everything is the addresses of all targets and tests of the module and of those
+// that it calls; of all stages in modules that have neither.
 func (p *program) everything() (addrs []string) {
+	modules := p.Below()
 	for _, kinds := range [][]lang.Kind{{lang.KindTarget, lang.KindTest}, {lang.KindStage}} {
 		for _, kind := range kinds {
-			for _, n := range p.Module.Decls {
-				if n.Base().Kind != kind {
-					continue
-				}
-				for _, i := range p.Evaluator().Instances(n) {
-					addrs = append(addrs, string(kind)+"."+i.Name())
+			for _, m := range modules {
+				for _, n := range m.Module().Decls {
+					if n.Base().Kind != kind {
+						continue
+					}
+					for _, i := range m.Instances(n) {
+						addrs = append(addrs, compiler.FromRoot(m.At(string(kind)+"."+i.Name())))
+					}
 				}
 			}
 		}

@@ -85,7 +85,7 @@ func (p *program) report(diags hcl.Diagnostics) error {
 // reportAs prints diagnostics of the module in a format, with its files' names as
 // seen from where the user stands.
 func (p *program) reportAs(w io.Writer, format string, diags hcl.Diagnostics) error {
-	return p.a.report(w, format, diags, p.Module.Files, p.shown)
+	return p.a.report(w, format, diags, p.Files(), p.shown)
 }
 
 // shown is how a file of the module is called from where the user stands.

@@ -91,7 +91,7 @@ type copySource struct {
 func (s *stepper) copyFrom(n *lang.Copy) (copySource, bool) {
 	if n.From == nil {
 		c := s.ev.DefaultContext()
-		if d := s.ev.mod.Lookup(lang.KindContext, "default").Base(); c == nil && d.ForEach == nil && d.Enabled != nil {
+		if d := s.ev.mod.Lookup(lang.KindContext, defaultContext).Base(); c == nil && d.ForEach == nil && d.Enabled != nil {
 			s.ev.add(diag.Error(diag.DisabledReference, n.Range, "context.default is not enabled",
 				"A copy reads it when it does not say from where. Give it a from, or leave it out when the context is disabled.",
 				diag.WithRelated(d.Enabled.SrcRange, "it is switched off here")))

@@ -18,6 +18,8 @@ import (
 // Dockerfile is what dockerfile() makes: a stage of a Dockerfile, and what the
 // flags of docker build say of it.
 type Dockerfile struct {
+	home *Evaluator // of the module that calls dockerfile(), where several are in play
+
 	Path     string // in the module; "" when Text is the file
 	Text     string
 	Target   string // "" is the last stage
@@ -225,7 +227,11 @@ func (d *Dockerfile) identity() string {
 	if d.Context != nil {
 		from = d.Context.identity()
 	}
-	return fmt.Sprintf("dockerfile %q %q %q %q %s %q %q %v %q %q %s %#v %#v %q %v", d.Path, d.Text, d.Target, d.Args, from,
+	dir := ""
+	if d.home != nil {
+		dir = d.home.mod.Dir
+	}
+	return fmt.Sprintf("dockerfile %q %q %q %q %q %s %q %q %v %q %q %s %#v %#v %q %v", dir, d.Path, d.Text, d.Target, d.Args, from,
 		of(d.Contexts), d.Labels, platformKey(d.Platform), of(d.Secrets), of(d.SSH), d.Network, d.Hosts, d.Ulimits, d.NoCache, d.NoCaches)
 }
 

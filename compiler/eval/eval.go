@@ -159,6 +159,7 @@ func New(mod *lang.Module, fsys fs.FS, loader *lang.Loader, opt Options) *Evalua
 	}
 	ev := t.evaluator(mod)
 	ev.provenance = newProvenance(opt)
+	ev.settle()
 	ev.values = ev.readInputs()
 	ev.reserveNames()
 	return ev

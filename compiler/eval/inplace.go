@@ -54,6 +54,9 @@ type inPlace struct {
 // dockerfileStage is the stage that a dockerfile() stands for; nil when there are
 // errors.
 func (ev *Evaluator) dockerfileStage(it *item, v *Value, p *ocispecs.Platform) *ir.Stage {
+	if home := v.Dockerfile.home; home != nil && home != ev {
+		return home.dockerfileStage(it, v, p)
+	}
 	key := v.identity()
 	if ev.contextsVary(it, v.Dockerfile, p) {
 		key += "|" + platformKey(p)
@@ -119,7 +122,7 @@ func (ev *Evaluator) importDockerfile(it *item, v *Value) *nested {
 		return nil
 	}
 	if ev.opt.Import == nil {
-		it.errorf(diag.NotYet, "dockerfile() cannot be used here", "Nothing imports Dockerfiles.")
+		it.errorf(diag.FunctionError, "dockerfile() cannot be used here", "Nothing imports Dockerfiles.")
 		return nil
 	}
 	ev.mod.Files[name] = src
@@ -141,13 +144,12 @@ func (ev *Evaluator) importDockerfile(it *item, v *Value) *nested {
 		it.errorf(diag.FunctionError, "The Dockerfile cannot be used", "%s: %s", diags[0].Summary, diags[0].Detail)
 		return nil
 	}
-	sub := New(mod, files, Options{BuildPlatform: ev.opt.BuildPlatform, Contexts: ev.opt.Contexts, Check: ev.opt.Check})
-	sub.fsys = ev.fsys
+	sub := New(mod, ev.fsys, nil, Options{BuildPlatform: ev.opt.BuildPlatform, Contexts: ev.opt.Contexts, Check: ev.opt.Check})
 	sub.inPlace = &inPlace{ev: ev, it: it, d: d, names: map[string]string{}, used: map[string]bool{}, foreign: map[*ir.Stage]bool{}}
 	for i, addr := range res.Addrs {
 		sub.inPlace.names[addr] = strings.ToLower(res.Names[i])
 	}
-	for _, inst := range sub.instances(mod.Lookup(lang.KindContext, "default")).list {
+	for _, inst := range sub.instances(mod.Lookup(lang.KindContext, defaultContext)).list {
 		inst.memo = ctx
 	}
 	n := &nested{ev: sub, file: res, use: sub.inPlace, owner: v.identity(), moved: map[*ir.Stage]bool{}, flags: &ir.InPlace{Network: d.Network, Main: ctx}}
@@ -191,7 +193,7 @@ func (ev *Evaluator) readDockerfile(it *item, d *Dockerfile) (string, []byte, bo
 // the context's, unless the context names one.
 func (ev *Evaluator) dockerfileContext(d *Dockerfile) *ir.Context {
 	c := ev.DefaultContext()
-	node := ev.mod.Lookup(lang.KindContext, "default")
+	node := ev.mod.Lookup(lang.KindContext, defaultContext)
 	var inst *Instance
 	if d.Context != nil {
 		inst = d.Context.Inst
@@ -203,7 +205,7 @@ func (ev *Evaluator) dockerfileContext(d *Dockerfile) *ir.Context {
 	if c == nil || d.Path == "" || c.Given != "" || d.Context != nil && n.IgnoreFile != nil {
 		return c
 	}
-	if _, given := ev.opt.Contexts[inst.Name()]; given {
+	if _, given := ev.opt.Contexts[inst.Path()]; given {
 		return c // whose own ignore file counts
 	}
 	full, _ := ev.abs(d.Path)
@@ -217,7 +219,7 @@ func (ev *Evaluator) dockerfileContext(d *Dockerfile) *ir.Context {
 	}
 	own := &ir.Context{Name: c.Name, Path: c.Path, Range: c.Range}
 	ev.implicits[key] = own
-	ev.patterns(own, n, inst.scope(nil), file)
+	inst.owner.patterns(own, n, inst.scope(nil), file)
 	own.IgnoreFile = "" // which stands beside another Dockerfile
 	return own
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
@@ -77,6 +78,7 @@ func (ev *Evaluator) Apart(dir string) *Evaluator {
 	m.apart = "./" + dir + "/"
 	m.values = map[string]input{}
 	m.readOwnVars(m.values)
+	m.settle()
 	m.reserveNames()
 	ev.aparts, ev.modules = append(ev.aparts, m), append(ev.modules, mod)
 	return m
@@ -176,6 +178,7 @@ func (ev *Evaluator) CalledBy(inst *Instance) *Evaluator {
 			sub.add(d)
 		}
 	}
+	sub.settle()
 	sub.reserveNames()
 	sub.readCall(inst.Node.(*lang.ModuleCall))
 	inst.called = sub
@@ -209,7 +212,7 @@ func (ev *Evaluator) SourceDir(inst *Instance) (string, bool) {
 		it.errorf(diag.BadModuleSource, "The module is outside of the root module", "%q is not below the directory that hbuild works in. A file with an empty workspace block in a directory above makes that the root.", s)
 		return "", false
 	case ev.loader == nil:
-		it.errorf(diag.NotYet, "No module can be called here", "This text is a module of its own.")
+		it.errorf(diag.BadModuleSource, "No module can be called here", "These files are a module by themselves.")
 		return "", false
 	case !lang.IsModule(ev.fsys, dir):
 		why := fmt.Sprintf("The directory %q has no %s and no *%s.", dir, lang.MainFile, lang.FileSuffix)
@@ -590,6 +593,40 @@ func (ev *Evaluator) traced(d *hcl.Diagnostic) *hcl.Diagnostic {
 	}
 	return &traced
 }
+
+// settle makes functions whose values mean files of the module remember which
+// module that is: the values may be used in another.
+func (ev *Evaluator) settle() {
+	if ev.dockerPrefix() == "" && !ev.mod.Calls() {
+		return
+	}
+	for _, name := range []string{"dockerfile", "oci_layout"} {
+		inner := ev.builtins[name]
+		ev.builtins[name] = function.New(&function.Spec{
+			Params: inner.Params(), VarParam: inner.VarParam(), Type: inner.ReturnTypeForValues,
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				out, err := inner.Call(args)
+				if v := FromCty(out); err == nil && v != nil {
+					ev.placeValue(v)
+				}
+				return out, err
+			},
+		})
+	}
+}
+
+func (ev *Evaluator) placeValue(v *Value) {
+	switch {
+	case v.Dockerfile != nil:
+		v.Dockerfile.home = ev
+	case v.Image != nil && ev.mod.Dir != ".":
+		rest := strings.TrimPrefix(v.Image.Layout, layoutPrefix+v.Image.Ref)
+		v.Image.Ref = path.Join(ev.mod.Dir, v.Image.Ref)
+		v.Image.Layout = layoutPrefix + v.Image.Ref + rest
+	}
+}
+
+const layoutPrefix = "oci-layout://"
 
 // firstInputs shows what the call of this module gives to variables, the first four.
 func (ev *Evaluator) firstInputs() string {

@@ -1,8 +1,8 @@
 package eval
 
 import (
+	"encoding/csv"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -168,7 +168,7 @@ func (ev *Evaluator) newTarget(inst *Instance, name string) *ir.Target {
 	n := inst.Node
 	return &ir.Target{
 		Addr: inst.Addr, Name: name, Range: n.Base().Range, Comment: ev.mod.CommentAbove(n.Base().Range),
-		Dir: ev.mod.Dir, Main: ev.DefaultContext(), Variables: ev.variables(n), Provenance: ev.provenance,
+		Main: ev.DefaultContext(), Variables: ev.variables(n), Provenance: ev.provenance,
 	}
 }
 
@@ -291,11 +291,11 @@ func (ev *Evaluator) hostPath(e entry) (string, bool) {
 		ev.errorf(diag.BadPath, e.keyRange, fmt.Sprintf("%q is no path for a file", e.key), "A path of files is relative to the module and has forward slashes.")
 		return "", false
 	}
-	if full, ok := ev.abs(clean); !ok || !fs.ValidPath(full) || strings.HasPrefix(clean, "..") {
-		ev.errorf(diag.BadPath, e.keyRange, fmt.Sprintf("%q leaves the module", e.key), "A target writes below its module's directory only. To put files elsewhere, use -o type=local,dest=DIR.")
-		return "", false
+	full, ok := ev.abs(clean)
+	if !ok {
+		ev.errorf(diag.BadPath, e.keyRange, fmt.Sprintf("%q leaves the root module", e.key), "A target writes below the directory of the root module only. To put files elsewhere, use -o type=local,dest=DIR.")
 	}
-	return clean, true
+	return full, ok
 }
 
 func (ev *Evaluator) tags(t *ir.Target, r *targetReader) {
@@ -344,10 +344,35 @@ func (ev *Evaluator) csv(r *targetReader, name string, bareIsRef bool) (out []st
 			if bareIsRef && !strings.Contains(s, "=") {
 				s = "type=registry,ref=" + s
 			}
-			out = append(out, s)
+			out = append(out, ev.fromModule(s))
 		}
 	}
 	return out
+}
+
+// fromModule makes the paths of a called module's option relative to the root, as
+// those of the caller's own are.
+func (ev *Evaluator) fromModule(option string) string {
+	if ev.mod.Dir == "." || ev.mod.Dir == "" {
+		return option
+	}
+	fields, err := csvvalue.Fields(option, nil)
+	if err != nil {
+		return option
+	}
+	for i, f := range fields {
+		k, v, _ := strings.Cut(f, "=")
+		if (k == "dest" || k == "src") && v != "" && v != "-" && !path.IsAbs(v) {
+			fields[i] = k + "=" + path.Join(ev.mod.Dir, v)
+		}
+	}
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	if w.Write(fields) != nil {
+		return option
+	}
+	w.Flush()
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // buildArgNames are the arguments that BuildKit knows without a declaration.

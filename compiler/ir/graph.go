@@ -222,10 +222,8 @@ type Target struct {
 	Pull      bool
 	NoCache   bool
 	Options   BuildOptions
-	// Dir is the directory of the target's module, "." for the root, and Main its
-	// main context, whether Builds read it or not: the build triggers of a base may.
-	// nil is the directory as it is.
-	Dir  string
+	// Main is the main context, that of the target's module, whether Builds read it
+	// or not: the build triggers of a base may. nil is the directory as it is.
 	Main *Context
 	// Variables are those that Builds are made from, by name, and Provenance says
 	// where their values stand; nil unless the evaluator was asked for them.

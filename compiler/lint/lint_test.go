@@ -32,7 +32,7 @@ func warnings(t *testing.T, files map[string]string, caller lint.Levels) []strin
 		t.Fatal(diags)
 	}
 	var out []string
-	for _, d := range lint.Apply(m, lint.Check(m, ev.Stages()), caller) {
+	for _, d := range lint.Apply([]*lang.Module{m}, lint.Check([]*lang.Module{m}, ev.Stages()), caller) {
 		mark := ""
 		if d.Severity == hcl.DiagError {
 			mark = "!"

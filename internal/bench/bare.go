@@ -107,7 +107,7 @@ func bareBuild(ctx context.Context, c *client.Client, dir string, g *ir.Graph, i
 		return err
 	}
 	opt := client.SolveOpt{SharedSession: s, Internal: true, LocalMounts: map[string]fsutil.FS{}}
-	for _, cx := range append(g.Contexts, g.Main) {
+	for _, cx := range append(g.Contexts, g.Targets[0].Main) {
 		if cx == nil {
 			continue
 		}

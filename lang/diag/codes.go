@@ -17,7 +17,6 @@ const (
 	NotUTF8           Code = "HB1009"
 	NoModule          Code = "HB1010" // no hbuild.hcl here
 	ReservedBlock     Code = "HB1011" // a block kept for later
-	NotYet            Code = "HB1012" // in the design, not in this version
 	DuplicateKey      Code = "HB1013" // a key given twice in a literal object
 	OverrideUnknown   Code = "HB1014" // an override of what does not exist
 	RepeatedBlock     Code = "HB1015" // a block that may stand once

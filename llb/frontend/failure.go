@@ -74,7 +74,7 @@ func (m *module) detail(d *hcl.Diagnostic) string {
 	if diag.InfoOf(d).Code != diag.MissingVariable || d.Subject == nil {
 		return d.Detail
 	}
-	name := strings.Trim(string(d.Subject.SliceBytes(m.Module.Files[d.Subject.Filename])), `"`)
+	name := strings.Trim(string(d.Subject.SliceBytes(m.Files()[d.Subject.Filename])), `"`)
 	return fmt.Sprintf("It has no default. Give it one with --build-arg %s=VALUE, or in %s.", name, lang.VarsFile)
 }
 
@@ -91,7 +91,7 @@ func (m *module) sourceInfo(at *hcl.Range) *pb.SourceInfo {
 	if at == nil {
 		return nil
 	}
-	data, ok := m.Module.Files[at.Filename]
+	data, ok := m.Files()[at.Filename]
 	if !ok {
 		return nil
 	}

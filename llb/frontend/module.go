@@ -215,7 +215,7 @@ func (b *builder) levels() lint.Levels {
 
 // warnings are those about what is built, as for a Dockerfile.
 func (b *builder) warnings(m *module, g *ir.Graph) hcl.Diagnostics {
-	return b.level(m, lint.Check(m.Module, g.Stages))
+	return b.level(m, lint.Check(m.Evaluator().Modules(), g.Stages))
 }
 
 // level carries out what the files and the caller say of warnings. Only the caller
@@ -226,7 +226,7 @@ func (b *builder) level(m *module, diags hcl.Diagnostics) hcl.Diagnostics {
 	for _, d := range diags {
 		was[d] = d.Severity == hcl.DiagError
 	}
-	diags = lint.Apply(m.Module, diags, levels)
+	diags = lint.Apply(m.Evaluator().Modules(), diags, levels)
 	for i, d := range diags {
 		if d.Severity == hcl.DiagError && !was[d] && levels["all"] != "deny" {
 			w := *d

@@ -36,7 +36,7 @@ type locations struct {
 }
 
 func (l *locations) of(at hcl.Range) *pb.Location {
-	if l.m.Module.Files[at.Filename] == nil {
+	if l.m.Files()[at.Filename] == nil {
 		return nil
 	}
 	index := -1
@@ -55,7 +55,7 @@ func (l *locations) of(at hcl.Range) *pb.Location {
 func (l *locations) sources() [][]byte {
 	out := make([][]byte, len(l.files))
 	for i, f := range l.files {
-		out[i] = l.m.Module.Files[f]
+		out[i] = l.m.Files()[f]
 	}
 	return out
 }

@@ -34,6 +34,8 @@ var blocks = []blockDoc{
 	{`ssh "NAME"`, &lang.SSH{}, "An agent of the caller: `ssh.NAME`."},
 	{`target "NAME"`, &lang.Target{}, "Something with effects: `target.NAME`."},
 	{`group "NAME"`, &lang.Group{}, "Targets under one name: `group.NAME`."},
+	{`module "NAME"`, &lang.ModuleCall{}, "A directory with hbuild files of its own: `module.NAME.OUTPUT`. All other attributes are values of its variables."},
+	{`output "NAME"`, &lang.Output{}, "What a module shows to its callers."},
 }
 
 var steps = []blockDoc{
