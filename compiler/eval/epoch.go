@@ -108,7 +108,7 @@ func (ev *Evaluator) epochNamed(name string) ir.Source {
 		}
 	}
 	if value, ok := ev.opt.Contexts[name]; ok {
-		ev.givenImages[name] = true
+		ev.usedGiven[name] = true
 		return context(ev.implicit(name, value, "SOURCE_DATE_EPOCH"))
 	}
 	slices.Sort(names)
