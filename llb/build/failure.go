@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -26,7 +27,7 @@ func Failure(err error, g *ir.Graph) hcl.Diagnostics { return FailureOf(nil, err
 // by the result that came with the error.
 func FailureOf(res *solve.Result, err error, g *ir.Graph) hcl.Diagnostics {
 	var out hcl.Diagnostics
-	for _, e := range flatten(err) {
+	for _, e := range alike(flatten(err)) {
 		var lowering *DiagnosticsError
 		switch {
 		case errors.Is(e, solve.ErrSkipped), errors.Is(e, context.Canceled):
@@ -75,6 +76,39 @@ func flatten(err error) []error {
 	return out
 }
 
+// sameRegistry is the first of several pushes that failed for the same reason.
+type sameRegistry struct {
+	*solve.RegistryError
+	others []string // their addresses
+}
+
+func (e *sameRegistry) Unwrap() error { return e.RegistryError }
+
+// alike keeps the first of the pushes that one registry did not take for one
+// reason, and adds to it which others there are.
+func alike(errs []error) (out []error) {
+	first := map[string]*sameRegistry{}
+	for _, e := range errs {
+		var reg *solve.RegistryError
+		if !errors.As(e, &reg) || reg.Ref == "" {
+			out = append(out, e)
+			continue
+		}
+		// Requests differ by the repository in their addresses.
+		key := registryOf(reg.Ref) + " " + inAddress.ReplaceAllString(solve.Reason(reg.Err), "$1")
+		if same := first[key]; same != nil {
+			same.others = append(same.others, reg.Target)
+			continue
+		}
+		first[key] = &sameRegistry{RegistryError: reg}
+		out = append(out, first[key])
+	}
+	return out
+}
+
+// inAddress is what follows the host in an address.
+var inAddress = regexp.MustCompile(`(https?://[^/ ]+)/\S*`)
+
 func isEngine(err error) bool {
 	var none *engine.NotFoundError
 	return errors.As(err, &none)
@@ -99,8 +133,10 @@ func describe(err error, g *ir.Graph) *hcl.Diagnostic {
 		step  *solve.StepError
 		image *solve.ImageError
 		reg   *solve.RegistryError
+		same  *sameRegistry
 		ent   *solve.EntitlementError
 		call  *solve.CallError
+		lost  *solve.LostError
 	)
 	at := hcl.Range{}
 	if src := solve.SourceOf(err); src != nil {
@@ -115,16 +151,18 @@ func describe(err error, g *ir.Graph) *hcl.Diagnostic {
 			code = RegistryRefused
 		}
 		return diag.Error(code, at, "The image cannot be used", sentence(image.Error()), diag.WithHelp("%s", imageHelp(err, image.Ref)))
+	case errors.As(err, &same):
+		return pushFailed(same.RegistryError, rangeOf(g, same.Target), same.others)
 	case errors.As(err, &reg):
-		return pushFailed(reg, rangeOf(g, reg.Target))
+		return pushFailed(reg, rangeOf(g, reg.Target), nil)
 	case errors.As(err, &ent):
 		help := fmt.Sprintf("Allow it for this call with --allow %s.", ent.Entitlement)
 		if ent.Daemon {
 			help = fmt.Sprintf("The engine itself must be started with --allow-insecure-entitlement %s.", ent.Entitlement)
 		}
 		return diag.Error(NotAllowed, at, fmt.Sprintf("A step needs %s", ent.Entitlement), help)
-	case errors.Is(err, solve.ErrLost):
-		return diag.Error(EngineError, at, "The engine went away", sentence(solve.Reason(err))+" Nothing of this build was written. \"hbuild engine status\" shows whether it is back.")
+	case errors.As(err, &lost):
+		return diag.Error(EngineError, at, "The engine went away", sentence(solve.Reason(err))+" "+written(lost.Exported)+" \"hbuild engine status\" shows whether it is back.")
 	case errors.Is(err, solve.ErrEngine) || isEngine(err):
 		return diag.Error(EngineError, at, "The engine cannot be reached", sentence(solve.Reason(err)))
 	case errors.As(err, &call):
@@ -135,6 +173,17 @@ func describe(err error, g *ir.Graph) *hcl.Diagnostic {
 		return diag.Error(diag.BadFlag, at, "Nothing to load the image into", sentence(solve.Reason(err)))
 	}
 	return diag.Error(BuildFailed, at, "The build failed", sentence(solve.Reason(err)))
+}
+
+// written says what there is of a build that ended before its end.
+func written(exported int) string {
+	switch exported {
+	case 0:
+		return "Nothing of this build was written."
+	case 1:
+		return "One target was done by then; nothing else of this build was written."
+	}
+	return fmt.Sprintf("%d targets were done by then; nothing else of this build was written.", exported)
 }
 
 // rangeOf is where a target is written; nowhere for the call as a whole.
@@ -148,7 +197,8 @@ func rangeOf(g *ir.Graph, addr string) hcl.Range {
 }
 
 // pushFailed says which registry did not take an image, and what can be done.
-func pushFailed(e *solve.RegistryError, at hcl.Range) *hcl.Diagnostic {
+// Others are the targets that it refused likewise.
+func pushFailed(e *solve.RegistryError, at hcl.Range, others []string) *hcl.Diagnostic {
 	what := "what was built"
 	if e.Ref != "" {
 		what = e.Ref
@@ -157,7 +207,20 @@ func pushFailed(e *solve.RegistryError, at hcl.Range) *hcl.Diagnostic {
 	if solve.NoAnswer(e.Err) {
 		summary = fmt.Sprintf("The registry of %s cannot be reached", what)
 	}
-	return diag.Error(RegistryRefused, at, summary, sentence(solve.Reason(e.Err)), diag.WithHelp("%s", registryHelp(e.Err, e.Ref)))
+	return diag.Error(RegistryRefused, at, summary, sentence(solve.Reason(e.Err))+likewise(others), diag.WithHelp("%s", registryHelp(e.Err, e.Ref)))
+}
+
+// likewise names targets that failed as another did, the first few of them.
+func likewise(addrs []string) string {
+	const few = 3
+	switch n := len(addrs); {
+	case n == 0:
+		return ""
+	case n <= few:
+		return " The same happened to " + strings.Join(addrs, ", ") + "."
+	default:
+		return fmt.Sprintf(" The same happened to %d more targets: %s and so on.", n, strings.Join(addrs[:few], ", "))
+	}
 }
 
 func imageHelp(err error, ref string) string {
@@ -169,10 +232,7 @@ func imageHelp(err error, ref string) string {
 
 // registryHelp is what helps where a registry did not do what it was asked to.
 func registryHelp(err error, ref string) string {
-	host := "its registry"
-	if named, parseErr := reference.ParseNormalizedNamed(ref); parseErr == nil {
-		host = reference.Domain(named)
-	}
+	host := registryOf(ref)
 	switch {
 	case solve.Unauthorized(err):
 		return fmt.Sprintf("If the name is right, `docker login %s` gives hbuild credentials.", host)
@@ -180,6 +240,13 @@ func registryHelp(err error, ref string) string {
 		return fmt.Sprintf("The engine, not this machine, must reach %s; a private engine's mirrors are in HBUILD_ENGINE_MIRRORS.", host)
 	}
 	return fmt.Sprintf("That is what %s answered; trying again later may help.", host)
+}
+
+func registryOf(ref string) string {
+	if named, err := reference.ParseNormalizedNamed(ref); err == nil {
+		return reference.Domain(named)
+	}
+	return "its registry"
 }
 
 // stepFailed shows a step that failed: what ran where, how it ended, and the end

@@ -74,6 +74,7 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 	if err != nil {
 		return receiveError(err, s)
 	}
+	defer s.lock()()
 	for _, f := range files {
 		in, err := s.install(f.id, f.outputs)
 		if err != nil {
@@ -203,7 +204,7 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 	}, r.tracker.stream(j.label()))
 	if err != nil {
 		for _, rc := range received {
-			err = receiveError(err, rc.staging)
+			err = rc.explain(err)
 		}
 		return err
 	}
@@ -213,6 +214,15 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		}
 	}
 	return j.note(resp.ExporterResponse, outputs, r)
+}
+
+// explain says why an output could not be received, if that is what failed: the
+// daemon has it from here, and with less to tell it by.
+func (rc *receiver) explain(err error) error {
+	if rc.archive != nil && rc.archive.err != nil {
+		return rc.archive.err
+	}
+	return receiveError(err, rc.staging)
 }
 
 // receiveError says why a directory could not be received, if that is what failed.
@@ -284,6 +294,31 @@ func platformOf(l *Lowered, p *ocispecs.Platform, c gateway.Client) string {
 	return platformID(&p2)
 }
 
+// upload pushes a job's images by their digests alone, so that they are in the
+// registry and no tag names them.
+func (r *runner) upload(ctx context.Context, j *job) error {
+	opt := r.exportOpt(j, slices.ContainsFunc(j.imports, func(e client.CacheOptionsEntry) bool { return e.Type == "local" }))
+	for k, v := range j.attest {
+		opt.FrontendAttrs[k] = v
+	}
+	for _, o := range j.outputs {
+		if attrs := o.byDigest(); attrs != nil {
+			opt.Exports = append(opt.Exports, client.ExportEntry{Type: o.kind, Attrs: attrs})
+		}
+	}
+	if j.solveOnly || !j.hasImage || len(opt.Exports) == 0 {
+		return nil
+	}
+	if err := r.acquire(ctx); err != nil {
+		return err
+	}
+	defer r.release()
+	_, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		return r.imageResult(ctx, c, j, (*job).image)
+	}, r.tracker.stream(j.Addr))
+	return err
+}
+
 // receiver is an output that comes to this side.
 type receiver struct {
 	output  output
@@ -337,6 +372,7 @@ func (rc *receiver) commit(r *runner, j *job) error {
 	case rc.loading != nil:
 		j.result.Loaded = r.req.Loader.Name()
 	case rc.staging != nil:
+		defer rc.staging.lock()()
 		in, err := rc.staging.merge()
 		if err != nil {
 			return err

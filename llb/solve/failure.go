@@ -138,6 +138,17 @@ func (e *RegistryError) Error() string {
 func (e *RegistryError) Unwrap() error        { return e.Err }
 func (e *RegistryError) Is(target error) bool { return target == ErrRegistry }
 
+// LostError is an engine that went away in the middle of a call; it is an [ErrLost].
+type LostError struct {
+	// Exported is how many jobs had been done by then, with all their effects.
+	Exported int
+	Err      error
+}
+
+func (e *LostError) Error() string        { return fmt.Sprintf("%s: %s", ErrLost, plain(e.Err)) }
+func (e *LostError) Unwrap() error        { return e.Err }
+func (e *LostError) Is(target error) bool { return target == ErrLost || target == ErrEngine }
+
 // CallError is a job that cannot be built as the call asks; it is an [ErrRequest].
 type CallError struct {
 	Target string
@@ -450,14 +461,14 @@ func needsEntitlement(exec *pb.ExecOp, entitlement string) bool {
 // engineGone says whether the engine went away. It is asked rather than guessed
 // from an error's text: a registry that is gone reads alike. Only an engine that
 // is back already is known by what became of the connection.
-func engineGone(c *client.Client, err error) error {
+func engineGone(c *client.Client, err error) *LostError {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	if _, gone := c.Info(ctx); gone != nil && grpcerrors.Code(gone) != codes.Unimplemented {
-		return fmt.Errorf("%w: %s", ErrLost, plain(gone))
+		return &LostError{Err: gone}
 	}
 	if lostText.MatchString(err.Error()) {
-		return fmt.Errorf("%w: the connection was lost", ErrLost)
+		return &LostError{Err: errors.New("the connection was lost")}
 	}
 	return nil
 }

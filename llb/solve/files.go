@@ -53,7 +53,17 @@ func (s *staging) explain(err error) error {
 	defer s.root.Remove(probe)
 	// A block more than any file system keeps room for in its own structures.
 	if probeErr := s.root.WriteFile(probe, make([]byte, 128<<10), 0o600); probeErr != nil {
-		return fmt.Errorf("write under %s: %w", s.root.Name(), probeErr)
+		return fmt.Errorf("write under %s: %w", s.root.Name(), cause(probeErr))
+	}
+	return err
+}
+
+// cause is why an operation on a file failed, without the file's name: that of a
+// temporary one says nothing.
+func cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
 	}
 	return err
 }
@@ -149,10 +159,20 @@ func (in *installation) parents(dir string) error {
 }
 
 func (in *installation) mkdir(dir string, mode fs.FileMode) error {
-	if err := in.s.root.Mkdir(dir, 0o755); err != nil {
+	err := in.s.root.Mkdir(dir, 0o755)
+	if fi, statErr := in.s.root.Stat(dir); errors.Is(err, fs.ErrExist) && statErr == nil && fi.IsDir() {
+		return nil // another build made it at this moment
+	}
+	if err != nil {
 		return escapes(dir, err)
 	}
-	in.undo = append(in.undo, func() error { return in.s.root.Remove(dir) })
+	in.undo = append(in.undo, func() error {
+		err := in.s.root.Remove(dir)
+		if errors.Is(err, syscall.ENOTEMPTY) {
+			return nil // it holds another build's files by now
+		}
+		return err
+	})
 	return in.s.root.Chmod(dir, mode)
 }
 
@@ -225,7 +245,7 @@ func (in *installation) tree(from, to string) (bool, error) {
 		return false, nil // a directory that its owner may not read; file by file it can be
 	}
 	switch err := in.s.root.Rename(from, to); {
-	case errors.Is(err, syscall.EXDEV):
+	case errors.Is(err, syscall.EXDEV), errors.Is(err, fs.ErrExist): // or another build made it at this moment
 		return false, nil
 	case err != nil:
 		return false, escapes(to, err)
@@ -266,7 +286,9 @@ func (in *installation) backup(to string) error {
 		return err
 	}
 	old := path.Join(dir, identity.NewID())
-	if err := in.move(to, old); err != nil {
+	if err := in.move(to, old); errors.Is(err, fs.ErrNotExist) {
+		return nil // another build took it away at this moment
+	} else if err != nil {
 		return escapes(to, err)
 	}
 	in.undo = append(in.undo, func() error { return in.move(old, to) })

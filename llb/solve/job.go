@@ -19,15 +19,9 @@ import (
 
 // runJob does one job from beginning to end and notes what became of it.
 func (r *runner) runJob(ctx context.Context, c gateway.Client, j *job) {
-	arrived := false
-	arrive := func(err error) {
-		if !arrived {
-			arrived = true
-			r.barrier.arrive(j.Addr, err)
-		}
-	}
-	err := r.doJob(ctx, c, j, arrive)
-	arrive(err)
+	err := r.doJob(ctx, c, j)
+	r.solved.arrive(j, err)
+	r.uploaded.arrive(j, err)
 	if ctx.Err() != nil && err != nil && !errors.Is(err, ErrSkipped) && canceled(err) {
 		err = ErrSkipped
 	}
@@ -50,7 +44,7 @@ func (r *runner) goesOn(j *job) bool { return r.req.KeepGoing || j.Test }
 // effects.
 func (r *runner) waits(j *job) bool { return r.req.Atomic || len(j.Gates) > 0 }
 
-func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive func(error)) error {
+func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 	// Effects that must come first may be what this job starts from: a base image
 	// that is pushed. An atomic call has no effects before all is solved.
 	if !r.req.Atomic {
@@ -72,7 +66,7 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive fun
 	}
 	if r.waits(j) {
 		r.release() // what it waits for needs the slot
-		if err := r.awaitEffects(ctx, j, arrive); err != nil {
+		if err := r.awaitEffects(ctx, j); err != nil {
 			return err
 		}
 		if err := r.acquire(ctx); err != nil {
@@ -83,11 +77,20 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job, arrive fun
 	return r.exportJob(ctx, c, j)
 }
 
-// awaitEffects waits until a job that is solved may have effects.
-func (r *runner) awaitEffects(ctx context.Context, j *job, arrive func(error)) error {
+// awaitEffects waits until a job that is solved may have effects. In an atomic call
+// that is when all jobs are solved, and when the registries have the content of all
+// images that will be pushed: what refuses one is known before the first tag is set.
+func (r *runner) awaitEffects(ctx context.Context, j *job) error {
 	if r.req.Atomic {
-		arrive(nil)
-		if err := r.barrier.wait(ctx); err != nil {
+		r.solved.arrive(j, nil)
+		if err := r.solved.wait(ctx); err != nil {
+			return err
+		}
+		if err := r.upload(ctx, j); err != nil {
+			return err
+		}
+		r.uploaded.arrive(j, nil)
+		if err := r.uploaded.wait(ctx); err != nil {
 			return err
 		}
 		if err := r.await(ctx, j.Requires); err != nil {

@@ -182,6 +182,19 @@ func (r *Request) nothing(took time.Duration) *Result {
 // errMetadataFile marks a metadata file that cannot be written.
 var errMetadataFile = fmt.Errorf("%w: metadata file", ErrRequest)
 
+// exported counts the jobs that are done with all their effects.
+func (r *Result) exported() (n int) {
+	if r == nil {
+		return 0
+	}
+	for _, j := range r.Jobs {
+		if j.Err == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // checkMetadataFile refuses, before anything is built, a file that cannot be
 // written after it.
 func checkMetadataFile(dest string) error {

@@ -3,6 +3,7 @@ package solve
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/cmd/buildctl/build"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -30,6 +32,28 @@ type output struct {
 // here says that the output comes to this side, and so needs a session of its
 // own.
 func (o output) here() bool { return o.load || o.dest != "" }
+
+// byDigest is an output that pushes what o pushes, without its tags; nil when o
+// pushes nothing.
+func (o output) byDigest() map[string]string {
+	if o.kind != client.ExporterImage || o.attrs["push"] != "true" || o.attrs["name"] == "" {
+		return nil
+	}
+	var names []string
+	for _, ref := range strings.Split(o.attrs["name"], ",") {
+		named, err := reference.ParseNormalizedNamed(ref)
+		if err != nil {
+			return nil // the exporter says so
+		}
+		if name := reference.TrimNamed(named).String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	attrs := maps.Clone(o.attrs)
+	attrs["name"], attrs["push-by-digest"], attrs["store"] = strings.Join(names, ","), "true", "false"
+	delete(attrs, "unpack")
+	return attrs
+}
 
 // CheckOutput says what is wrong with the CSV form of `--output`.
 func CheckOutput(s string) error {
@@ -418,6 +442,7 @@ func checkAllow(allow []string) error {
 type archive struct {
 	dest string
 	f    *os.File
+	err  error // of the first write that failed
 }
 
 func createArchive(dest string) (*archive, error) {
@@ -437,8 +462,15 @@ func createArchive(dest string) (*archive, error) {
 }
 
 // Close ends the receiving; the file is not in place before commit.
-func (a *archive) Close() error                { return a.f.Close() }
-func (a *archive) Write(p []byte) (int, error) { return a.f.Write(p) }
+func (a *archive) Close() error { return a.f.Close() }
+
+func (a *archive) Write(p []byte) (int, error) {
+	n, err := a.f.Write(p)
+	if err != nil && a.err == nil {
+		a.err = fmt.Errorf("write %s: %w", a.dest, cause(err))
+	}
+	return n, err
+}
 
 func (a *archive) commit() error {
 	// A symbolic link as destination stays one: what it names is replaced.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -49,7 +50,8 @@ type runner struct {
 	sessions atomic.Int64
 	slots    chan struct{}
 	cancel   context.CancelCauseFunc
-	barrier  barrier
+	solved   barrier  // of an atomic call
+	uploaded barrier  // likewise
 	staging  *staging // for the files that leave through the main build; nil for none
 	mu       sync.Mutex
 	// installed are the files in place, by job; they are rolled back together.
@@ -93,7 +95,7 @@ func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
 	if res != nil {
 		res.Duration = time.Since(started)
 	}
-	err = r.reason(ctx, err)
+	err = r.reason(ctx, res, err)
 	if req.MetadataFile == "" || errors.Is(err, errMetadataFile) || err != nil && ctx.Err() != nil {
 		return res, err
 	}
@@ -108,7 +110,7 @@ func Run(ctx context.Context, c *client.Client, req Request) (*Result, error) {
 }
 
 // reason is what a call that ended with err returns.
-func (r *runner) reason(ctx context.Context, err error) error {
+func (r *runner) reason(ctx context.Context, res *Result, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -117,6 +119,7 @@ func (r *runner) reason(ctx context.Context, err error) error {
 	}
 	if !errors.Is(err, ErrEngine) && !errors.Is(err, ErrRequest) {
 		if gone := engineGone(r.client, err); gone != nil {
+			gone.Exported = res.exported()
 			return gone
 		}
 	}
@@ -420,7 +423,8 @@ func cloneCache(entries []client.CacheOptionsEntry) []client.CacheOptionsEntry {
 // build is the gateway build of all jobs: it lowers, solves and exports them, and
 // returns the files that leave together.
 func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-	r.barrier.start(len(r.jobs))
+	r.solved.start(len(r.jobs))
+	r.uploaded.start(len(r.jobs))
 	var all sync.WaitGroup
 	for _, j := range r.jobs {
 		all.Go(func() {
@@ -436,10 +440,11 @@ func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, 
 }
 
 // failed returns what made the call fail, without the jobs that it stopped. A step
-// that several jobs share is reported for the first of them.
+// that several jobs share is reported for the first of them, and so is a full disk.
 func (r *runner) failed() error {
 	var errs []error
 	steps := map[digest.Digest]bool{}
+	full := false
 	for _, j := range r.jobs {
 		err := j.result.Err
 		if err == nil || errors.Is(err, ErrSkipped) {
@@ -451,6 +456,12 @@ func (r *runner) failed() error {
 				continue
 			}
 			steps[step.Digest] = true
+		}
+		if errors.Is(err, syscall.ENOSPC) {
+			if full {
+				continue
+			}
+			full = true
 		}
 		errs = append(errs, err)
 	}
@@ -485,6 +496,9 @@ func (r *runner) finish(err error) error {
 			err = r.staging.explain(err)
 		}
 		return errors.New(plain(err))
+	}
+	if r.staging != nil {
+		defer r.staging.lock()()
 	}
 	for _, j := range r.jobs {
 		if j.result.Err != nil || len(j.files) == 0 {
@@ -571,29 +585,34 @@ func (r *runner) result() *Result {
 	return res
 }
 
-// barrier is where atomic builds wait until all jobs are solved.
+// barrier is where the jobs of an atomic call wait for each other.
 type barrier struct {
 	mu      sync.Mutex
 	left    int
-	failed  error // why what is solved has no effects; nil while nothing failed
+	arrived map[*job]bool
+	failed  error // why those that got here have no effects; nil while nothing failed
 	release chan struct{}
 }
 
 func (b *barrier) start(n int) {
-	b.left, b.release = n, make(chan struct{})
+	b.left, b.release, b.arrived = n, make(chan struct{}), map[*job]bool{}
 	if n == 0 {
 		close(b.release)
 	}
 }
 
-// arrive notes a job that is solved, or that failed to be.
-func (b *barrier) arrive(addr string, err error) {
+// arrive notes that a job got here, or that it failed to. Only the first time counts.
+func (b *barrier) arrive(j *job, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.arrived[j] {
+		return
+	}
+	b.arrived[j] = true
 	switch {
 	case err == nil:
 	case !errors.Is(err, ErrSkipped):
-		b.failed = &SkippedError{By: addr}
+		b.failed = &SkippedError{By: j.Addr}
 	case b.failed == nil:
 		b.failed = err
 	}
@@ -602,7 +621,7 @@ func (b *barrier) arrive(addr string, err error) {
 	}
 }
 
-// wait returns nil when all jobs are solved.
+// wait returns nil when all jobs got here.
 func (b *barrier) wait(ctx context.Context) error {
 	select {
 	case <-b.release:
