@@ -253,6 +253,7 @@ func (im *importer) metaTemplate(m *metaArg) expr {
 			return nil
 		}
 		v, _ := env.Get(m.key)
+		im.fixedBy(*m.value)
 		im.warnf(CodeFixed, m.node, "The default of "+m.key+" was worked out", "%v. A caller who sets what it is made from must set it too.", err)
 		return str(strings.ReplaceAll(v, "$", `\$`))
 	}
@@ -415,6 +416,15 @@ func (im *importer) stageArg(st *stage, s *step, a instructions.KeyValuePairOpti
 		return str(text), true
 	}
 	return im.use(im.variable(a.Key), str(text)), true
+}
+
+// fixedBy notes that global arguments decide something, although not as variables.
+func (im *importer) fixedBy(words ...string) {
+	for k := range im.refs(words...) {
+		for _, m := range im.meta {
+			m.used = m.used || m.key == k
+		}
+	}
 }
 
 // unused warns of global arguments that nothing reads.

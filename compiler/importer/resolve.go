@@ -181,6 +181,7 @@ func (im *importer) baseOf(st *stage, env shell.EnvGetter) bool {
 	}
 	ref, err := im.template(st.cmd.BaseName, nil)
 	if err != nil {
+		im.fixedBy(st.cmd.BaseName)
 		im.warnf(CodeFixed, st.node, "The base image was worked out", "%v, so the image is the one that the defaults give, whatever a caller sets.", err)
 		ref = str(name)
 	}
@@ -243,6 +244,7 @@ func (im *importer) stageChoice(st *stage) expr {
 	}
 	key, err := im.template(word, nil)
 	if err != nil {
+		im.fixedBy(word)
 		im.warnf(CodeFixed, st.node, "The base stage was worked out", "%v, so the stage is the one that the defaults give, whatever a caller sets.", err)
 		return raw("stage." + st.base.name)
 	}
@@ -290,6 +292,7 @@ func (im *importer) platformOf(st *stage, env shell.EnvGetter) bool {
 		return true
 	}
 	if st.plat, err = im.template(st.cmd.Platform, nil); err != nil {
+		im.fixedBy(st.cmd.Platform)
 		im.warnf(CodeFixed, st.node, "The platform was worked out", "%v, so the platform is the one that the defaults give, whatever a caller sets.", err)
 		st.plat = str(platforms.FormatAll(p))
 	}

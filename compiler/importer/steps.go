@@ -560,7 +560,7 @@ func (im *importer) copy(st *stage, s *step, c copyCmd) {
 	for _, src := range c.files.SourcePaths {
 		t := text(src)
 		if c.add {
-			if v := im.remoteValue(t, c, text); v != nil {
+			if v := im.remoteValue(st, src, t, c, text); v != nil {
 				values = append(values, v)
 				remote++
 				continue
@@ -617,13 +617,12 @@ func (im *importer) copy(st *stage, s *step, c copyCmd) {
 // merge puts a copy into the one before it, when they differ in their files only.
 func (im *importer) merge(st *stage, b *block) {
 	blocks := st.block.blocks
-	if len(blocks) > 0 {
+	if len(blocks) > 0 && len(b.comment) == 0 { // a comment is about its own copy
 		last := blocks[len(blocks)-1]
 		if last.head == "copy" && len(last.attrs) == len(b.attrs) && sameButFiles(last, b) {
 			i := filesIndex(last)
 			o, add := last.attrs[i].val.(object), b.attrs[filesIndex(b)].val.(object).entries[0]
 			if !hasKey(o.entries, add.key) {
-				add.comment = b.comment
 				o.entries = append(o.entries, add)
 				last.attrs[i].val = o
 				return
@@ -714,13 +713,17 @@ func (im *importer) writeStep(st *stage, s *step, c copyCmd, dest string, text f
 	st.block.blocks = append(st.block.blocks, b)
 }
 
-// remoteValue is a source of ADD that is an address; nil when it is a path.
-func (im *importer) remoteValue(src string, c copyCmd, text func(string) string) expr {
+// remoteValue is a source of ADD that is an address; nil when it is a path. Which of
+// them it is when it begins with a variable, the defaults say.
+func (im *importer) remoteValue(st *stage, word, src string, c copyCmd, text func(string) string) expr {
 	var opts []entry
-	fn := ""
-	isHTTP := strings.HasPrefix(src, "http://") || strings.HasPrefix(src, "https://")
+	fn, addr := "", src
+	if v, _, err := shell.NewLex(rune(im.esc)).ProcessWord(word, defaultsEnv(st.env)); err == nil && strings.HasPrefix(src, "$") {
+		addr = v
+	}
+	isHTTP := strings.HasPrefix(addr, "http://") || strings.HasPrefix(addr, "https://")
 	switch {
-	case isGit(src):
+	case isGit(addr):
 		fn = "git"
 		if c.checksum != "" {
 			opts = append(opts, entry{key: "commit", val: str(text(c.checksum))})
@@ -762,11 +765,10 @@ func (im *importer) artifact(from *stage, word string) string {
 			name = name[:i]
 		}
 		name = strings.TrimLeft(name, ".")
-		for up := path.Dir(path.Clean(p)); dull[name] && up != "/"; up = path.Dir(up) {
-			name = path.Base(up) + "_" + name
-			break
+		if up := path.Base(path.Dir(path.Clean(p))); dull[name] && up != "/" && !dull[up] {
+			name = up + "_" + name
 		}
-		if im.taken["artifact"][strings.ToLower(strings.Trim(notName.ReplaceAllString(name, "_"), "_-"))] || dull[name] {
+		if im.taken["artifact"][strings.ToLower(strings.Trim(notName.ReplaceAllString(name, "_"), "_-"))] {
 			name = from.name + "_" + name
 		}
 		r = &resource{name: im.unique("artifact", name, from.name), id: id, stage: from}
