@@ -624,6 +624,44 @@ target "default" {
 	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "code=4", "."), "exit code: 4", `>>>   run { command = "exit ${var.code}" }`)
 }
 
+// TestTests: a test that the target requires, or that stands beside it in a group,
+// fails the build; the target's image is what comes out.
+func TestTests(t *testing.T) {
+	fe := frontendImage(t)
+	text := `
+variable "code" {
+  type    = number
+  default = 0
+}
+stage "s" {
+  from = scratch
+  write {
+    path    = "/x"
+    content = "x"
+  }
+}
+test "check" {
+  from = image("busybox:1.37")
+  run { command = "exit ${var.code}" }
+}
+target "gated" {
+  image    = stage.s
+  requires = [test.check]
+}
+target "bare" { image = stage.s }
+group "default" { targets = [test.check, target.bare] }
+`
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": text})
+	for _, target := range []string{"gated", "default"} {
+		ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", target, "-o", target, "."))
+		if got, want := list(t, filepath.Join(dir, target)), []string{"x"}; !slices.Equal(got, want) {
+			t.Errorf("%s: there are %q, not %q", target, got, want)
+		}
+		fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", target, "--build-arg", "code=4", "."), "exit code: 4", `>>>   run { command = "exit ${var.code}" }`)
+	}
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "check", "."))
+}
+
 // TestAttestations asks for both kinds; the engine makes them of what the frontend
 // returned.
 func TestAttestations(t *testing.T) {

@@ -60,8 +60,8 @@ func (l *locations) sources() [][]byte {
 	return out
 }
 
-// listTargets lists what --target takes: targets and groups, then stages and
-// artifacts.
+// listTargets lists what --target takes: targets, groups and tests, then stages
+// and artifacts.
 func (b *builder) listTargets(ctx context.Context) (*targets.List, error) {
 	m, err := b.load(ctx, true)
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *builder) listTargets(ctx context.Context) (*targets.List, error) {
 	}
 	l := &locations{m: m}
 	out := &targets.List{}
-	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindStage, lang.KindArtifact} {
+	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindTest, lang.KindStage, lang.KindArtifact} {
 		for _, n := range m.Module.Decls {
 			if n.Base().Kind != kind {
 				continue

@@ -62,13 +62,21 @@ func (b *builder) hint(m *module, diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// requested are the targets that no other of a graph requires.
+// requested are the targets that no other of a graph requires. Tests beside a target
+// are run, and are nothing to return.
 func requested(g *ir.Graph) []*ir.Target {
-	var out []*ir.Target
+	var out, tests []*ir.Target
 	for _, t := range g.Targets {
-		if !slices.ContainsFunc(g.Targets, func(o *ir.Target) bool { return slices.Contains(o.Requires, t) }) {
+		switch {
+		case slices.ContainsFunc(g.Targets, func(o *ir.Target) bool { return slices.Contains(o.Requires, t) }):
+		case t.Test:
+			tests = append(tests, t)
+		default:
 			out = append(out, t)
 		}
+	}
+	if len(out) == 0 {
+		return tests
 	}
 	return out
 }
