@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -201,6 +202,71 @@ target "main" { files = { "out/" = stage.s } }
 	got("out/main.txt", "module")
 
 	m.run("emit", "llb", "gen", "--context", "gen="+url+"/main.txt", "--format", "json").exits(0).says(url + "/main.txt")
+}
+
+// TestContextPlatforms gives something for one platform of two: the other has what
+// the name alone gives, or what the module has.
+func TestContextPlatforms(t *testing.T) {
+	m := newModule(t, `
+-- main.txt --
+module
+-- docs/main.txt --
+docs
+-- other/main.txt --
+other
+-- hbuild.hcl --
+context "docs" { path = "docs" }
+stage "gen" {
+  from = scratch
+  copy { files = { "/main.txt" = "main.txt" } }
+}
+stage "base" {
+  from = image("nowhere.invalid/base:1")
+}
+stage "all" {
+  from = stage.base
+  copy {
+    from = context.docs
+    src  = "main.txt"
+    dest = "/docs.txt"
+  }
+  copy { files = { "/gen.txt" = artifact.gen } }
+}
+artifact "gen" {
+  from = stage.gen
+  path = "/main.txt"
+}
+target "all" {
+  files     = { "out/${platform.target.arch}/" = stage.all }
+  platforms = ["linux/amd64", "linux/arm64"]
+}
+`)
+	check := func(flags []string, want map[string]string) {
+		t.Helper()
+		args := []string{"all", "--context", "nowhere.invalid/base:1=docker-image://alpine:3.22"}
+		for _, f := range flags {
+			args = append(args, "--context", f)
+		}
+		m.build(args...).exits(0)
+		for file, text := range want {
+			if got := strings.TrimSpace(m.read("out/" + file)); got != text {
+				t.Errorf("%v: %s is %q, not %q", flags, file, got, text)
+			}
+		}
+	}
+	check([]string{"docs::linux/arm64=other"}, map[string]string{"amd64/docs.txt": "docs", "arm64/docs.txt": "other", "arm64/gen.txt": "module"})
+	check([]string{"gen::linux/arm64=other", "docs=other"}, map[string]string{"amd64/gen.txt": "module", "arm64/gen.txt": "other", "amd64/docs.txt": "other"})
+	check([]string{"gen::linux/amd64=other", "gen=docs"}, map[string]string{"amd64/gen.txt": "other", "arm64/gen.txt": "docs"})
+	check([]string{"nowhere.invalid/base:1::linux/arm64/v8=docker-image://busybox:1.37"}, map[string]string{"amd64/gen.txt": "module"})
+	_, alpine := os.Stat(m.path("out/amd64/etc/alpine-release"))
+	if _, err := os.Stat(m.path("out/arm64/bin/busybox")); err != nil || alpine != nil {
+		t.Errorf("the images: %v, %v", err, alpine)
+	}
+	m.build("all", "--context", "nowhere.invalid/base:1::linux/arm64=docker-image://busybox:1.37").exits(4).says("nowhere.invalid/base:1")
+	m.build("all", "--context", "dosc::linux/arm64=other").exits(2).says(`--context names "dosc::linux/arm64"`)
+	m.build("all", "--context", "docs::linux/arm/x/y=other").exits(2).says("is not OS/ARCH[/VARIANT]")
+	m.build("all", "--context", "default::linux/arm64=other").exits(2).says("the same for all platforms")
+	m.run("emit", "dockerfile", "all", "--context", "gen::linux/arm64=other", "--context", "nowhere.invalid/base:1=docker-image://alpine:3.22").exits(0).says("--build-context gen-context=", "FROM gen-context AS gen-linux-arm64", "FROM gen-$TARGETOS-$TARGETARCH")
 }
 
 // TestContextMistakes has mistakes of --context, each said before or while it is

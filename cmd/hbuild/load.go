@@ -75,7 +75,7 @@ func (f *moduleFlags) register(a *app, cmd *cobra.Command) {
 	fs.Var(varValue{&f.vars, true}, "var-file", "read values of variables from `FILE`; repeatable")
 	fs.StringArrayVar(&f.sets, "set", nil, "change an attribute: `ADDR.ATTR=VALUE`, += appends; repeatable")
 	fs.StringArrayVar(&f.overrides, "override", nil, "apply the override file `FILE`; repeatable")
-	fs.StringArrayVar(&f.contexts, "context", nil, "take `NAME=DIR` for a context, a stage or an image; also docker-image://REF, oci-layout://DIR, a git or http address, - for a tar archive; repeatable")
+	fs.StringArrayVar(&f.contexts, "context", nil, "take `NAME=DIR` for a context, a stage or an image, NAME::OS/ARCH=... on one platform; also docker-image://REF, oci-layout://DIR, a git or http address, - for a tar archive; repeatable")
 	must(cmd.RegisterFlagCompletionFunc("var", a.completeVars(f)))
 	must(cmd.RegisterFlagCompletionFunc("set", a.completeSets(f)))
 	must(cmd.RegisterFlagCompletionFunc("context", a.completeContexts(f)))
@@ -254,12 +254,31 @@ func contextValues(flags []string) (map[string]string, error) {
 		if !ok || name == "" || value == "" {
 			return nil, usagef("--context %q is not NAME=DIR.", flag)
 		}
-		var err error
-		if out[name], err = contextValue(name, value); err != nil {
+		base, platform, err := contextName(name)
+		if err == nil {
+			out[base+platform], err = contextValue(base, value)
+		}
+		if err != nil {
 			return nil, usagef("--context %s: %v.", flag, reason(err))
 		}
 	}
 	return out, nil
+}
+
+// contextName takes NAME::PLATFORM apart; the platform keeps its "::".
+func contextName(s string) (name, platform string, err error) {
+	i := strings.LastIndex(s, "::")
+	if i < 0 || !strings.Contains(s[i:], "/") { // an IPv6 address of a registry has it, too
+		return s, "", nil
+	}
+	p, err := platforms.Parse(s[i+2:])
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("%q is not OS/ARCH[/VARIANT], such as linux/arm64", s[i+2:])
+	case s[:i] == "default":
+		return "", "", errors.New("context.default is the same for all platforms")
+	}
+	return s[:i], "::" + platforms.FormatAll(platforms.Normalize(p)), nil
 }
 
 func contextValue(name, value string) (string, error) {

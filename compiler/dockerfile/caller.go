@@ -122,7 +122,7 @@ func (e *emitter) epoch() string {
 	o := e.target.Options
 	switch from := o.EpochFrom.(type) {
 	case ir.ContextSource:
-		if from.Context.Name == "default" {
+		if e.isMain(from.Context) {
 			return "context"
 		}
 		return e.contexts[from.Context]

@@ -94,7 +94,7 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 		if v.Image.Platform != nil {
 			s.Platform = &ir.Platform{Platform: *v.Image.Platform, Auto: ev.autoPlatform(it.expr, *v.Image.Platform)}
 		}
-		if c := ev.givenImage(v.Image); c != nil {
+		if c := ev.givenImage(v.Image, p); c != nil {
 			c.Range = it.rng
 			return ir.ContextSource{Context: c, Platform: s.Platform}
 		}
@@ -109,7 +109,7 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 	case KindMerge, KindDiff:
 		return ir.StageSource{Stage: ev.combined(it, v, p)}
 	case kContext:
-		if c := ev.localContext(v.Inst); c != nil {
+		if c := ev.contextFor(v.Inst, p); c != nil {
 			return ir.ContextSource{Context: c}
 		}
 	case KindGit, KindHTTP:

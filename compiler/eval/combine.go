@@ -132,7 +132,7 @@ func (ev *Evaluator) mergeRoot(st *ir.Stage, it *item, of []*Value, p *ocispecs.
 	case KindMerge, KindDiff:
 		st.Root = ir.StageRoot{Stage: ev.combined(it, first, p)}
 	case KindImage:
-		st.Root = ev.imageRoot(first.Image, it)
+		st.Root = ev.imageRoot(first.Image, it, p)
 		if first.Image.Platform != nil {
 			st.Platform = &ir.Platform{Platform: *first.Image.Platform, Auto: ev.autoPlatform(it.expr, *first.Image.Platform)}
 		}

@@ -42,7 +42,8 @@ type Options struct {
 	BuildPlatform ocispecs.Platform
 	// Contexts are what the caller gives in place of contexts, stages and images, by
 	// name: a directory, or docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], the
-	// address of a git repository or of a file, - for standard input.
+	// address of a git repository or of a file, - for standard input. A name may have
+	// "::" and a platform behind it, and then counts for that platform alone.
 	Contexts map[string]string
 	// Epoch is the SOURCE_DATE_EPOCH that the caller gives in place of the targets'
 	// own: seconds, "context" for the main context's time, or the name of a context

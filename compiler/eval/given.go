@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
@@ -33,31 +35,91 @@ func put(c *ir.Context, value string) {
 	c.Path = value
 }
 
-// givenStage is the context that replaces a stage; nil when none does.
-func (ev *Evaluator) givenStage(st *ir.Stage) *ir.Context {
-	for name, value := range ev.opt.Contexts {
-		if strings.EqualFold(name, st.Name) && ev.contextNamed(name) == nil {
-			return ev.implicit(st.Name, value, st.Addr)
+// givenName takes the platform off a name of --context: NAME::linux/arm64 is for
+// what is built for that platform, before what NAME alone gives.
+func givenName(s string) (name, platform string) {
+	if i := strings.LastIndex(s, "::"); i > 0 {
+		if p, err := platforms.Parse(s[i+2:]); err == nil && strings.Contains(s[i+2:], "/") {
+			return s[:i], platforms.FormatAll(platforms.Normalize(p))
 		}
 	}
-	return nil
+	return s, ""
 }
 
-// givenImage is the context that replaces an image; nil when none does.
-func (ev *Evaluator) givenImage(img *Image) *ir.Context {
+// callerGives finds what the caller gives for a platform under the first name that
+// fits. The key tells it from what other platforms get.
+func (ev *Evaluator) callerGives(fits func(name string) bool, p *ocispecs.Platform) (key, value string, ok bool) {
+	for _, flag := range slices.Sorted(maps.Keys(ev.opt.Contexts)) {
+		name, platform := givenName(flag)
+		if !fits(name) {
+			continue
+		}
+		if platform != "" && platform == platforms.FormatAll(platforms.Normalize(ev.target(p))) {
+			return "::" + platform, ev.opt.Contexts[flag], true
+		}
+		if platform == "" {
+			value, ok = ev.opt.Contexts[flag], true
+		}
+	}
+	return "", value, ok
+}
+
+// givenByPlatform reports whether the caller gives something for one platform:
+// then every stage is evaluated for each.
+func (ev *tree) givenByPlatform() bool {
+	for flag := range ev.opt.Contexts {
+		if _, p := givenName(flag); p != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// givenStage is the context that replaces a stage; nil when none does.
+func (ev *Evaluator) givenStage(st *ir.Stage, p *ocispecs.Platform) *ir.Context {
+	key, value, ok := ev.callerGives(func(name string) bool { return strings.EqualFold(name, st.Name) && ev.contextNamed(name) == nil }, p)
+	if !ok {
+		return nil
+	}
+	return ev.implicit(st.Name, value, st.Addr+key)
+}
+
+// givenImage is the context that replaces an image for a platform; nil when none
+// does.
+func (ev *Evaluator) givenImage(img *Image, p *ocispecs.Platform) *ir.Context {
 	if img.Layout != "" {
 		return ev.implicit("layout-"+layoutName.ReplaceAllString(strings.ToLower(path.Base(img.Ref)), "-"), img.Layout, img.Layout)
 	}
 	if len(ev.opt.Contexts) == 0 {
 		return nil
 	}
-	for name, value := range ev.opt.Contexts {
-		if ev.contextNamed(name) == nil && familiar(name) == familiar(img.Ref) {
-			ev.usedGiven[name] = true
-			return ev.implicit(familiar(name), value, "image "+familiar(name))
-		}
+	if img.Platform != nil {
+		p = img.Platform
 	}
-	return nil
+	own := familiar(img.Ref)
+	key, value, ok := ev.callerGives(func(name string) bool {
+		fits := familiar(name) == own && ev.contextNamed(name) == nil
+		if fits {
+			ev.usedGiven[name] = true
+		}
+		return fits
+	}, p)
+	if !ok {
+		return nil
+	}
+	return ev.implicit(own, value, "image "+own+key)
+}
+
+// contextFor is a context as what is built for a platform reads it.
+func (ev *Evaluator) contextFor(inst *Instance, p *ocispecs.Platform) *ir.Context {
+	key, value, ok := ev.callerGives(func(name string) bool { return name == inst.Path() }, p)
+	if !ok || key == "" {
+		return ev.localContext(inst)
+	}
+	ev.usedGiven[inst.Path()] = true
+	c := ev.implicit(ev.contextName(inst)+dockerName(strings.ReplaceAll(key, "/", "-")), value, inst.Addr+key)
+	c.Range = inst.Node.Base().Range
+	return c
 }
 
 var layoutName = regexp.MustCompile(`[^a-z0-9]+`)
@@ -94,7 +156,8 @@ func (ev *tree) implicitName(name string) bool {
 // UnusedContexts are the names that the caller gives something for, and that
 // nothing that was evaluated so far has.
 func (ev *Evaluator) UnusedContexts() (out []string) {
-	for _, name := range slices.Sorted(maps.Keys(ev.opt.Contexts)) {
+	for _, flag := range slices.Sorted(maps.Keys(ev.opt.Contexts)) {
+		name, _ := givenName(flag)
 		stage := false
 		for _, n := range ev.mod.Decls {
 			if n.Base().Kind == lang.KindStage {
@@ -104,7 +167,7 @@ func (ev *Evaluator) UnusedContexts() (out []string) {
 			}
 		}
 		if ev.contextNamed(name) == nil && !stage && !ev.usedGiven[name] {
-			out = append(out, name)
+			out = append(out, flag)
 		}
 	}
 	return out

@@ -280,10 +280,10 @@ func (u *inPlace) root(v *Value) ir.Root {
 		return ir.ScratchRoot{}
 	case KindImage:
 		if v.Image.Platform == nil {
-			return u.ev.imageRoot(v.Image, u.it)
+			return u.ev.imageRoot(v.Image, u.it, u.platform)
 		}
 		st := u.ev.helperStage("image", u.it.rng)
-		st.Root = u.ev.imageRoot(v.Image, u.it)
+		st.Root = u.ev.imageRoot(v.Image, u.it, u.platform)
 		st.Platform = &ir.Platform{Platform: *v.Image.Platform}
 		u.foreign[st] = true
 		return ir.StageRoot{Stage: st}

@@ -531,6 +531,9 @@ func (ev *Evaluator) output(n *lang.Output) cty.Value {
 // gives to this one.
 func (ev *Evaluator) varies(n lang.Node) bool {
 	d := n.Base()
+	if d.Kind == lang.KindStage && ev.givenByPlatform() {
+		return true
+	}
 	if d.TargetPlatform || ev.call == nil && !ev.mod.Calls() {
 		return d.TargetPlatform
 	}

@@ -53,7 +53,7 @@ func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 		st.For = &t
 	}
 	inst.stages[key] = st
-	if c := ev.givenStage(st); c != nil {
+	if c := ev.givenStage(st, p); c != nil {
 		st.Root, c.Range = ir.ContextRoot{Context: c, Range: n.Range}, n.Range
 		return st
 	}
@@ -91,8 +91,8 @@ func (ev *Evaluator) preconditions(list []*lang.Precondition, addr string, sc *s
 }
 
 // imageRoot is an image to start from, or what the caller gives in its place.
-func (ev *Evaluator) imageRoot(img *Image, it *item) ir.Root {
-	if c := ev.givenImage(img); c != nil {
+func (ev *Evaluator) imageRoot(img *Image, it *item, p *ocispecs.Platform) ir.Root {
+	if c := ev.givenImage(img, p); c != nil {
 		c.Range = it.rng
 		return ir.ContextRoot{Context: c, Range: it.rng}
 	}
@@ -130,7 +130,11 @@ func (ev *Evaluator) root(st *ir.Stage, n *lang.Stage, sc *scope) {
 			st.Root = ir.StageRoot{Stage: base}
 		}
 	case KindImage:
-		st.Root = ev.imageRoot(v.Image, it)
+		asked := sc.platform
+		if plat != nil {
+			asked = &plat.Platform
+		}
+		st.Root = ev.imageRoot(v.Image, it, asked)
 		ev.noteBase(st, it)
 		st.Platform = plat
 		if v.Image.Platform != nil {

@@ -227,7 +227,7 @@ func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Pl
 	}
 	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(t.Name), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
 	if v.Kind == KindImage {
-		st.Root = ev.imageRoot(v.Image, it)
+		st.Root = ev.imageRoot(v.Image, it, p)
 		if v.Image.Platform != nil {
 			st.Platform = &ir.Platform{Platform: *v.Image.Platform}
 		}

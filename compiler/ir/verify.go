@@ -69,7 +69,7 @@ func (v *verifier) target(t *Target) {
 	switch from := t.Options.EpochFrom.(type) {
 	case nil:
 	case ContextSource:
-		v.require(v.contexts[from.Context] || from.Context.Name == "default", "its time is of a context that is not in the graph")
+		v.require(v.contexts[from.Context], "its time is of a context that is not in the graph")
 	case StageSource:
 		v.require(v.known[from.Stage], "its time is of a stage that is not in the graph")
 	default:

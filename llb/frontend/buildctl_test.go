@@ -50,6 +50,34 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestContextPlatforms gives a context for one platform of two, which buildx has no
+// words for.
+func TestContextPlatforms(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{
+		"hbuild.hcl": contexts, "main.txt": "main", "documentation/a.md": "a", "elsewhere/z.md": "z", "elsewhere/.dockerignore": ".dockerignore",
+	})
+	for name, c := range map[string]struct {
+		args, want []string
+	}{
+		"one": {[]string{"--opt", "context:docs::linux/arm64=local:other", "--local", "other=elsewhere"}, []string{"linux_amd64/docs/a.md", "linux_arm64/docs/z.md"}},
+		"both": {[]string{"--opt", "context:docs::linux/arm64=docker-image://busybox:1.37", "--opt", "context:docs=local:other", "--local", "other=elsewhere"},
+			[]string{"linux_amd64/docs/z.md", "linux_arm64/docs/bin/busybox"}},
+	} {
+		out := t.TempDir()
+		ok(t, buildctl(t, dir, append([]string{"--frontend", "dockerfile.v0", "--opt", "platform=linux/amd64,linux/arm64", "--output", "type=local,dest=" + out}, c.args...)...))
+		got := list(t, out)
+		for _, f := range c.want {
+			if !slices.Contains(got, f) {
+				t.Errorf("%s: %s is not there", name, f)
+			}
+		}
+		if slices.Contains(got, "linux_arm64/docs/a.md") {
+			t.Errorf("%s: the module's context is there for arm64", name)
+		}
+	}
+}
+
 // TestDescribe asks the image what it answers.
 func TestDescribe(t *testing.T) {
 	fe := frontendImage(t)

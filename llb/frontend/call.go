@@ -60,7 +60,7 @@ type call struct {
 	filename   string
 	args       map[string]string // --build-arg
 	epoch      string            // --build-arg SOURCE_DATE_EPOCH
-	contexts   []string          // names of --build-context, sorted, platforms cut off
+	contexts   []string          // names of --build-context, sorted; one may have "::" and a platform behind it
 	noCacheAll bool
 	noCache    []string // stages
 	options    ir.BuildOptions
@@ -91,10 +91,7 @@ func readCall(ui *dockerui.Client, opts map[string]string) (*call, error) {
 	}
 	for k := range opts {
 		if name, ok := strings.CutPrefix(k, "context:"); ok {
-			name, _, _ = strings.Cut(name, "::")
-			if !slices.Contains(c.contexts, name) {
-				c.contexts = append(c.contexts, name)
-			}
+			c.contexts = append(c.contexts, name)
 		}
 	}
 	slices.Sort(c.contexts)

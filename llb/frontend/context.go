@@ -130,20 +130,28 @@ const replaced = "context:"
 func (b *builder) matchContexts(m *module, into map[string]string) {
 	names := m.Module.Names(lang.KindContext)
 	for _, given := range b.call.contexts {
-		base, _, _ := strings.Cut(given, ".")
-		i := slices.IndexFunc(names, func(n string) bool { return n == given || strings.EqualFold(n, base) })
+		whole := withoutPlatform(given)
+		base, key, keyed := strings.Cut(whole, ".")
+		i := slices.IndexFunc(names, func(n string) bool { return n == whole || strings.EqualFold(n, base) })
 		switch {
 		case i >= 0:
-			_, key, keyed := strings.Cut(given, ".")
 			name := names[i]
 			if keyed {
 				name += "." + key
 			}
-			into[name] = replaced + given
-		case !b.isFrontend(given):
+			into[name+given[len(whole):]] = replaced + given
+		case !b.isFrontend(whole):
 			into[given] = replaced + given
 		}
 	}
+}
+
+// withoutPlatform takes the platform off NAME::PLATFORM, a context for one platform.
+func withoutPlatform(given string) string {
+	if i := strings.LastIndex(given, "::"); i > 0 && strings.Contains(given[i:], "/") {
+		return given[:i]
+	}
+	return given
 }
 
 // checkContexts refuses a --build-context that nothing evaluated so far has a name
@@ -236,7 +244,7 @@ func (lc *localContexts) given(ctx context.Context, c *ir.Context, use llb.Use) 
 	if !ok {
 		return nil, errors.New("a frontend cannot read images from the build context; give it with --build-context NAME=oci-layout://DIR in place of an image(\"NAME\")")
 	}
-	g, err := llb.LoadNamed(ctx, lc.b.ui, name, use)
+	g, err := llb.LoadNamed(ctx, lc.b.ui, withoutPlatform(name), use)
 	if err != nil {
 		return nil, fmt.Errorf("--build-context %s: %w", name, err)
 	}
