@@ -403,7 +403,7 @@ func TestGoldenCoversTheSchema(t *testing.T) {
 		}
 	}
 	for _, node := range []any{&lang.Variable{}, &lang.Function{}, &lang.Context{}, &lang.Stage{}, &lang.Artifact{}, &lang.Cache{}, &lang.Secret{}, &lang.SSH{},
-		&lang.Target{}, &lang.Group{}, &lang.Run{}, &lang.Copy{}, &lang.Write{}, &lang.Mkdir{}, &lang.Remove{}, &lang.Symlink{}, &lang.Set{}} {
+		&lang.Target{}, &lang.Group{}, &lang.Test{}, &lang.Run{}, &lang.Copy{}, &lang.Write{}, &lang.Mkdir{}, &lang.Remove{}, &lang.Symlink{}, &lang.Set{}} {
 		s := lang.SchemaOf(node)
 		for _, f := range s.Fields {
 			meta := f.Name == "for_each" || f.Name == "enabled" // one mechanism for all blocks

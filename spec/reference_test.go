@@ -37,7 +37,7 @@ func TestReference(t *testing.T) {
 func TestReferenceIsComplete(t *testing.T) {
 	text := reference.Markdown()
 	for _, node := range []any{&lang.Variable{}, &lang.Function{}, &lang.Context{}, &lang.Stage{}, &lang.Artifact{}, &lang.Cache{}, &lang.Secret{}, &lang.SSH{},
-		&lang.Target{}, &lang.Group{}, &lang.Run{}, &lang.Copy{}, &lang.Write{}, &lang.Mkdir{}, &lang.Remove{}, &lang.Symlink{}, &lang.Set{}, &lang.Validation{}, &lang.Precondition{}} {
+		&lang.Target{}, &lang.Group{}, &lang.Test{}, &lang.Run{}, &lang.Copy{}, &lang.Write{}, &lang.Mkdir{}, &lang.Remove{}, &lang.Symlink{}, &lang.Set{}, &lang.Validation{}, &lang.Precondition{}} {
 		s := lang.SchemaOf(node)
 		for _, f := range s.Fields {
 			if f.Type == "" || !strings.HasSuffix(strings.TrimRight(f.Doc, "…"), ".") && !strings.ContainsAny(f.Doc, "…:") {

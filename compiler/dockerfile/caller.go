@@ -58,6 +58,17 @@ func (e *emitter) callerSide(f *File) {
 	e.ignore(f)
 }
 
+// uncached are the stages that run again as a whole: those of tests. A Dockerfile in
+// place says so by a warning.
+func (e *emitter) uncached() (names []string) {
+	for _, g := range e.groups {
+		if s := g.stages[0]; s.NoCache && s.InPlace == nil {
+			names = append(names, g.name)
+		}
+	}
+	return names
+}
+
 func (e *emitter) platformFlag(f *File, flag func(string, string)) {
 	var names []string
 	for _, b := range e.target.Builds {
@@ -106,9 +117,14 @@ func (e *emitter) optionFlags(f *File, flag func(string, string)) {
 		f.Attrs["ulimit"] = strings.Join(limits, ",")
 	}
 	e.resourceFlags(f, flag)
-	if e.target.NoCache {
+	if names := e.uncached(); e.target.NoCache {
 		f.Flags = append(f.Flags, "--no-cache")
 		f.Attrs["no-cache"] = ""
+	} else if len(names) > 0 {
+		for _, name := range names {
+			flag("no-cache-filter", name)
+		}
+		f.Attrs["no-cache"] = strings.Join(names, ",")
 	}
 	if e.target.Pull {
 		f.Flags = append(f.Flags, "--pull")

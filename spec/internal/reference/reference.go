@@ -33,7 +33,8 @@ var blocks = []blockDoc{
 	{`secret "NAME"`, &lang.Secret{}, "A value for single steps, kept nowhere: `secret.NAME`."},
 	{`ssh "NAME"`, &lang.SSH{}, "An agent of the caller: `ssh.NAME`."},
 	{`target "NAME"`, &lang.Target{}, "Something with effects: `target.NAME`."},
-	{`group "NAME"`, &lang.Group{}, "Targets under one name: `group.NAME`."},
+	{`test "NAME"`, &lang.Test{}, "Steps that have to succeed before what requires them has effects: `test.NAME`."},
+	{`group "NAME"`, &lang.Group{}, "Targets and tests under one name: `group.NAME`."},
 	{`module "NAME"`, &lang.ModuleCall{}, "A directory with hbuild files of its own: `module.NAME.OUTPUT`. All other attributes are values of its variables."},
 	{`output "NAME"`, &lang.Output{}, "What a module shows to its callers."},
 }
@@ -50,7 +51,7 @@ var steps = []blockDoc{
 
 var nested = []blockDoc{
 	{"validation", &lang.Validation{}, "In a `variable`: a condition on its value."},
-	{"precondition", &lang.Precondition{}, "In a `stage` or a `target`: a condition that must hold."},
+	{"precondition", &lang.Precondition{}, "In a `stage`, a `target` or a `test`: a condition that must hold."},
 }
 
 // Markdown returns the text of reference.md.
