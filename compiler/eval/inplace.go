@@ -217,7 +217,7 @@ func (ev *Evaluator) dockerfileContext(d *Dockerfile) *ir.Context {
 	if own := ev.implicits[key]; own != nil {
 		return own
 	}
-	own := &ir.Context{Name: c.Name, Path: c.Path, Range: c.Range}
+	own := &ir.Context{Name: c.Name, Main: c.Main, Path: c.Path, Range: c.Range}
 	ev.implicits[key] = own
 	inst.owner.patterns(own, n, inst.scope(nil), file)
 	own.IgnoreFile = "" // which stands beside another Dockerfile
