@@ -82,9 +82,22 @@ func (a *app) check(o *checkOptions) error {
 	if err := p.report(diags); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "No mistakes: %s, %s.\n",
-		count(len(p.Module.Names(lang.KindTarget)), "target"), count(len(p.Module.Names(lang.KindStage)), "stage"))
+	_, err = fmt.Fprintf(a.stdout, "No mistakes: %s.\n", p.counted())
 	return err
+}
+
+// counted says how much was checked.
+func (p *program) counted() string {
+	modules, targets, stages := p.Evaluator().Modules(), 0, 0
+	for _, m := range modules {
+		targets += len(m.Names(lang.KindTarget))
+		stages += len(m.Names(lang.KindStage))
+	}
+	text := count(targets, "target") + ", " + count(stages, "stage")
+	if len(modules) > 1 {
+		text += " in " + count(len(modules), "module")
+	}
+	return text
 }
 
 // count says a number of things.

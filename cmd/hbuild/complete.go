@@ -50,6 +50,12 @@ func (a *app) completeAddresses(f *moduleFlags) completer {
 		for _, x := range l.Artifacts {
 			heads = append(heads, x.Head)
 		}
+		for _, m := range l.Modules {
+			heads = append(heads, m.Head)
+			for _, t := range m.Targets {
+				heads = append(heads, view.Head{Address: t})
+			}
+		}
 		given := map[string]bool{}
 		for _, arg := range args {
 			given[arg] = true

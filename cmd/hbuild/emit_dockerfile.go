@@ -127,7 +127,7 @@ func (o *dockerfileOptions) command(p *program) string {
 	if o.all {
 		words = append(append(words, "--all"), o.addrs...)
 	} else {
-		words = append(words, o.addr)
+		words = append(words, fromRoot(p, o.addr))
 	}
 	words = append(words, o.module.words(p)...)
 	if len(o.platform) > 0 {
@@ -179,6 +179,15 @@ func (f *moduleFlags) words(p *program) (words []string) {
 		add("--context", name+"="+value)
 	}
 	return words
+}
+
+// fromRoot is an address as it reads in the root module, where all other names in a
+// Dockerfile's head are relative to.
+func fromRoot(p *program, addr string) string {
+	if at := p.Here()[0].Path(); at != "" && !strings.HasPrefix(addr, "/") && !strings.HasPrefix(addr, ".") {
+		return p.Here()[0].At(addr)
+	}
+	return addr
 }
 
 // sensitive reports whether a variable of this name may be; one that decides by an

@@ -145,6 +145,10 @@ func (a *app) open(f *moduleFlags, mode loadMode) (*program, compiler.Options, e
 	if err != nil {
 		return nil, opt, err
 	}
+	stand := dir
+	if len(f.files) == 0 {
+		dir = workspace(dir)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, opt, usagef("%s: %v.", a.shown(dir), reason(err))
@@ -153,7 +157,32 @@ func (a *app) open(f *moduleFlags, mode loadMode) (*program, compiler.Options, e
 	if opt, err = a.options(f, p, mode); err != nil {
 		return nil, opt, errors.Join(err, p.Close())
 	}
-	return p, opt, nil
+	if opt.Stand, err = p.below(stand); err == nil && len(f.files) == 0 {
+		var wd string
+		if wd, err = os.Getwd(); err == nil {
+			opt.Dir, err = p.below(wd)
+		}
+	}
+	return p, opt, err
+}
+
+// below is a directory of this machine as one of the compiled file system.
+func (p *program) below(dir string) (string, error) {
+	rel, err := filepath.Rel(p.Root, dir)
+	return filepath.ToSlash(rel), err
+}
+
+// workspace is the nearest directory, at a module's or above, that is the root of a
+// workspace; the module's own when there is none.
+func workspace(module string) string {
+	for dir := module; ; dir = filepath.Dir(dir) {
+		if lang.IsWorkspace(os.DirFS(dir), ".") {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return module
+		}
+	}
 }
 
 // Close releases the module's directory.
@@ -320,7 +349,14 @@ func contextValue(name, value string) (string, error) {
 // checkContexts refuses a --context whose name nothing has, once all that counts
 // is evaluated.
 func (p *program) checkContexts() error {
-	names := append(p.Module.Names(lang.KindContext), p.Module.Names(lang.KindStage)...)
+	var names []string
+	for _, m := range p.Evaluator().Everyone() {
+		for _, kind := range []lang.Kind{lang.KindContext, lang.KindStage} {
+			for _, n := range m.Module().Names(kind) {
+				names = append(names, m.At(n))
+			}
+		}
+	}
 	for _, name := range p.Evaluator().UnusedContexts() {
 		return usagef("--context names %q, and the module has no such context.%s Nor is it a stage, or an image() that is reached. There are: %s.", name, diag.DidYouMean(name, names), diag.List(names, 20))
 	}

@@ -81,6 +81,11 @@ func (p *program) checkStage(name string) error {
 	if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, base) || dockerStage(n, name) }) {
 		return nil
 	}
+	for _, st := range p.Evaluator().Stages() { // of called modules
+		if strings.EqualFold(st.Name, name) || st.Addr == name {
+			return nil
+		}
+	}
 	return usagef("--no-cache=%s: no stage is called that.%s There are: %s.", name, diag.DidYouMean(base, names), diag.List(names, 20))
 }
 

@@ -279,13 +279,13 @@ func (ev *Evaluator) reserveNames() {
 // stageName returns the Dockerfile name of an instance: lower-case, with what a
 // stage name cannot hold replaced, and unlike any other stage's.
 func (ev *Evaluator) stageName(inst *Instance) string {
-	name := dockerName(inst.Node.Base().Name)
+	name := ev.dockerPrefix() + dockerName(inst.Node.Base().Name)
 	if _, ok := inst.Node.(*lang.Test); ok {
 		// A test and a stage may have one name.
-		return ev.uniqueName("test-"+dockerName(strings.ReplaceAll(inst.Name(), ".", "-")), inst.Addr)
+		return ev.uniqueName(ev.dockerPrefix()+"test-"+dockerName(strings.ReplaceAll(inst.Name(), ".", "-")), inst.Addr)
 	}
 	if !inst.Keyed {
-		return name
+		return ev.uniqueName(name, inst.Addr)
 	}
 	return ev.uniqueName(name+"-"+dockerName(inst.Key), inst.Addr)
 }

@@ -59,6 +59,13 @@ func (ev *Evaluator) At(name string) string {
 	return name
 }
 
+// CalledAs is the instance of the module block that calls this module; nil for the
+// root and for a module that nobody calls.
+func (ev *Evaluator) CalledAs() *Instance { return ev.call }
+
+// OutputValue is the value of an output of this module.
+func (ev *Evaluator) OutputValue(n *lang.Output) cty.Value { return ev.output(n) }
+
 // Apart evaluates a module that nobody calls, as its own caller: only its vars file
 // and the environment give values. It is nil when the directory has no module.
 func (ev *Evaluator) Apart(dir string) *Evaluator {

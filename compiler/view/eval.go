@@ -22,15 +22,16 @@ type Evaluated struct {
 // Eval evaluates an expression that a person typed in the scope of the module in
 // a directory. Its names are checked like those of an expression in a file.
 func Eval(fsys fs.FS, dir string, opt compiler.Options, src lang.Source) (Evaluated, hcl.Diagnostics) {
-	m, diags := lang.Load(fsys, dir, opt.LoadOptions)
+	p := compiler.Load(fsys, dir, opt)
+	ev := p.Here()[0]
+	m := ev.Module()
 	m.Files[src.Name] = src.Data
-	out := Evaluated{Value: cty.DynamicVal, Files: m.Files}
-	expr, ds := lang.ParseValue(src, false)
-	if diags = append(diags, ds...); ds.HasErrors() {
+	out := Evaluated{Value: cty.DynamicVal, Files: p.Files()}
+	expr, diags := lang.ParseValue(src, false)
+	if diags = append(diags, p.Diagnostics()...); diags.HasErrors() {
 		return out, diag.Sort(diags)
 	}
-	// A local that no name leads to: Resolve checks its names, and the order puts
-	// it last.
+	// A local that no name leads to: Resolve checks its names.
 	m.Decls = append(m.Decls, &lang.Local{
 		Decl:  lang.Decl{Kind: lang.KindLocal, Range: expr.Range(), Body: &hclsyntax.Body{}, Index: len(m.Decls)},
 		Value: &lang.Attr{Expr: expr, SrcRange: expr.Range()},
@@ -39,7 +40,6 @@ func Eval(fsys fs.FS, dir string, opt compiler.Options, src lang.Source) (Evalua
 	if diags.HasErrors() {
 		return out, diag.Sort(diags)
 	}
-	ev := eval.New(m, fsys, nil, opt.Options)
 	out.Value, _ = ev.Expression(expr)
-	return out, diag.Sort(append(diags, ev.Diagnostics()...))
+	return out, diag.Sort(append(diags, p.Diagnostics()...))
 }

@@ -40,6 +40,22 @@ type List struct {
 	Secrets       []Input    `json:"secrets"`
 	SSH           []Input    `json:"ssh"`
 	Functions     []Function `json:"functions"` // those of the module, or all
+	Modules       []Module   `json:"modules"`   // that are called, and those that they call
+	Outputs       []Output   `json:"outputs"`
+}
+
+// Module is a module that is called, once for each instance.
+type Module struct {
+	Head
+	Directory string   `json:"directory"` // from the root, slash-separated
+	Targets   []string `json:"targets"`   // addresses of groups, targets and tests
+	Outputs   []string `json:"outputs"`
+}
+
+// Output is what the module shows to its callers.
+type Output struct {
+	Head
+	Value string `json:"value"` // as HCL; "(sensitive)" and "(unknown)" for such
 }
 
 // Head is what all entries have.
@@ -138,10 +154,14 @@ type Function struct {
 // can be; the program's diagnostics say what is wrong.
 func NewList(p *compiler.Program, builtins bool) *List {
 	l := &List{FormatVersion: ListVersion, Groups: []Group{}, Targets: []Target{}, Tests: []Test{}, Stages: []Stage{}, Artifacts: []Artifact{}, Variables: []Variable{},
-		Contexts: []Context{}, Caches: []Input{}, Secrets: []Input{}, SSH: []Input{}, Functions: []Function{}}
-	b := &lister{p: p, l: l}
-	for _, n := range p.Module.Decls {
+		Contexts: []Context{}, Caches: []Input{}, Secrets: []Input{}, SSH: []Input{}, Functions: []Function{}, Modules: []Module{}, Outputs: []Output{}}
+	b := &lister{ev: p.Here()[0], l: l}
+	for _, n := range b.ev.Module().Decls {
 		b.node(n)
+	}
+	b.ev.LoadAll()
+	for _, m := range b.ev.Below()[1:] {
+		b.l.Modules = append(b.l.Modules, b.module(m))
 	}
 	if builtins {
 		b.builtins()
@@ -150,34 +170,57 @@ func NewList(p *compiler.Program, builtins bool) *List {
 }
 
 type lister struct {
-	p *compiler.Program
-	l *List
+	ev *eval.Evaluator // of the module that is listed
+	l  *List
 }
 
 func (b *lister) node(n lang.Node) {
 	switch n := n.(type) {
 	case *lang.Variable:
 		b.variable(n)
+	case *lang.Output:
+		v := b.ev.OutputValue(n)
+		b.l.Outputs = append(b.l.Outputs, Output{Head: b.head("output."+n.Name, n), Value: eval.Render(v)})
 	case *lang.Function:
 		b.l.Functions = append(b.l.Functions, Function{Name: n.Name, Signature: signature(n), Group: "module", Doc: strings.Join(b.comment(n), " ")})
 	default:
-		for _, i := range b.p.Evaluator().Instances(n) {
+		for _, i := range b.ev.Instances(n) {
 			b.instance(i)
 		}
 	}
 }
 
+func (b *lister) module(m *eval.Evaluator) Module {
+	call := m.CalledAs().Node
+	r := call.Base().NameRange
+	out := Module{
+		Head:      Head{Address: m.Path(), Description: strings.Join(b.comment(call), " "), Position: Position{File: r.Filename, Line: r.Start.Line}},
+		Directory: m.Module().Dir, Targets: []string{}, Outputs: append([]string{}, m.Module().Names(lang.KindOutput)...),
+	}
+	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindTest} {
+		for _, n := range m.Module().Decls {
+			if n.Base().Kind != kind {
+				continue
+			}
+			for _, i := range m.Instances(n) {
+				out.Targets = append(out.Targets, i.Path())
+			}
+		}
+	}
+	return out
+}
+
 func (b *lister) comment(n lang.Node) []string {
-	return b.p.Module.CommentAbove(n.Base().Range)
+	return b.ev.Module().CommentAbove(n.Base().Range)
 }
 
 func (b *lister) head(addr string, n lang.Node) Head {
 	r := n.Base().NameRange
-	return Head{Address: addr, Description: Description(b.p, n), Position: Position{File: r.Filename, Line: r.Start.Line}}
+	return Head{Address: addr, Description: text(b.ev, lang.AttrOf(n, "description")), Position: Position{File: r.Filename, Line: r.Start.Line}}
 }
 
 func (b *lister) instance(i *eval.Instance) {
-	ev := b.p.Evaluator()
+	ev := b.ev
 	h := b.head(i.Name(), i.Node)
 	if k := i.Node.Base().Kind; k != lang.KindTarget && k != lang.KindGroup && k != lang.KindTest {
 		h.Address = string(k) + "." + i.Name()
@@ -212,7 +255,7 @@ func (b *lister) instance(i *eval.Instance) {
 	case *lang.Cache:
 		b.l.Caches = append(b.l.Caches, Input{Head: h, ID: b.or(n.ID, i.Name())})
 	case *lang.Secret:
-		b.l.Secrets = append(b.l.Secrets, Input{Head: h, ID: b.or(n.ID, i.Name()), Env: text(b.p, n.Env), File: text(b.p, n.File)})
+		b.l.Secrets = append(b.l.Secrets, Input{Head: h, ID: b.or(n.ID, i.Name()), Env: text(b.ev, n.Env), File: text(b.ev, n.File)})
 	case *lang.SSH:
 		b.l.SSH = append(b.l.SSH, Input{Head: h, ID: b.or(n.ID, i.Name())})
 	}
@@ -220,7 +263,7 @@ func (b *lister) instance(i *eval.Instance) {
 
 // or is an attribute's text, or what holds without it.
 func (b *lister) or(a *lang.Attr, otherwise string) string {
-	if s := text(b.p, a); s != "" {
+	if s := text(b.ev, a); s != "" {
 		return s
 	}
 	return otherwise
@@ -237,7 +280,7 @@ func only(t *ir.Target) *ir.Stage {
 
 func (b *lister) artifact(h Head, i *eval.Instance) Artifact {
 	a := Artifact{Head: h}
-	st := only(b.p.Evaluator().ArtifactTarget(i, nil))
+	st := only(b.ev.ArtifactTarget(i, nil))
 	if st == nil {
 		return a
 	}
@@ -317,17 +360,17 @@ func source(s ir.Source) string {
 }
 
 func (b *lister) variable(n *lang.Variable) {
-	v := Variable{Head: b.head(n.Addr(), n), Name: n.Name, Type: "any", Required: n.Default == nil, Env: text(b.p, n.Env)}
+	v := Variable{Head: b.head(n.Addr(), n), Name: n.Name, Type: "any", Required: n.Default == nil, Env: text(b.ev, n.Env)}
 	if n.Type != nil {
 		v.Type = b.written(n.Type)
 	}
 	if n.Sensitive != nil {
-		s, _ := b.p.Evaluator().Expression(n.Sensitive.Expr)
+		s, _ := b.ev.Expression(n.Sensitive.Expr)
 		v.Sensitive = !s.RawEquals(cty.False)
 	}
 	if n.Default != nil && !v.Sensitive {
 		v.DefaultText = b.written(n.Default)
-		d, diags := b.p.Evaluator().Expression(n.Default.Expr)
+		d, diags := b.ev.Expression(n.Default.Expr)
 		if !diags.HasErrors() {
 			v.Default = plainJSON(d)
 		}
@@ -338,7 +381,7 @@ func (b *lister) variable(n *lang.Variable) {
 // written is an attribute's expression as the file has it.
 func (b *lister) written(a *lang.Attr) string {
 	r := a.Expr.Range()
-	src := b.p.Module.Files[r.Filename]
+	src := b.ev.Module().Files[r.Filename]
 	if r.End.Byte > len(src) {
 		return ""
 	}
@@ -409,6 +452,11 @@ func (l *List) WriteText(w io.Writer) error {
 	}
 	t.table("Tests", rows)
 	rows = nil
+	for _, m := range l.Modules {
+		rows = append(rows, []string{m.Address, m.Description, m.Directory, some(m.Targets)})
+	}
+	t.table("Modules", rows)
+	rows = nil
 	for _, s := range l.Stages {
 		rows = append(rows, []string{s.Address, s.Description, prefixed("from ", s.From)})
 	}
@@ -427,6 +475,11 @@ func (l *List) WriteText(w io.Writer) error {
 	t.table("Caches", inputRows(l.Caches))
 	t.table("Secrets", inputRows(l.Secrets))
 	t.table("SSH agents", inputRows(l.SSH))
+	rows = nil
+	for _, o := range l.Outputs {
+		rows = append(rows, []string{o.Address, o.Description, oneLine(o.Value)})
+	}
+	t.table("Outputs", rows)
 	rows = nil
 	for _, f := range l.Functions {
 		rows = append(rows, []string{f.Signature, f.Group, oneLine(f.Doc)})

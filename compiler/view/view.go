@@ -7,21 +7,22 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/lang"
 )
 
 // Description is what a block says about itself; "" when it says nothing, or
 // something that depends on an instance.
 func Description(p *compiler.Program, n lang.Node) string {
-	return text(p, lang.AttrOf(n, "description"))
+	return text(p.Evaluator(), lang.AttrOf(n, "description"))
 }
 
 // text evaluates an attribute that takes a string.
-func text(p *compiler.Program, a *lang.Attr) string {
+func text(ev *eval.Evaluator, a *lang.Attr) string {
 	if a == nil {
 		return ""
 	}
-	v, diags := p.Evaluator().Expression(a.Expr)
+	v, diags := ev.Expression(a.Expr)
 	if diags.HasErrors() || v.IsMarked() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
 		return ""
 	}
