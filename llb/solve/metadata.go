@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -150,6 +152,18 @@ func (j *JobResult) work() WorkMetadata {
 	if s := SourceOf(j.Err); s != nil {
 		w.Error.Source = positionOf(s.Range)
 	}
+	var diagnosed interface{ Diagnostics() hcl.Diagnostics }
+	if errors.As(j.Err, &diagnosed) {
+		for _, d := range diagnosed.Diagnostics() {
+			if d.Severity == hcl.DiagError {
+				w.Error.Message = d.Summary + ": " + d.Detail
+				if d.Subject != nil {
+					w.Error.Source = positionOf(*d.Subject)
+				}
+				break
+			}
+		}
+	}
 	var step *StepError
 	if errors.As(j.Err, &step) {
 		w.Error.Step, w.Error.Log = step.Step, step.Log
@@ -212,11 +226,14 @@ func checkMetadataFile(dest string) error {
 
 // writeMetadata replaces the metadata file as a whole.
 func (r *Result) writeMetadata(dest string, err error) error {
-	data, jsonErr := json.MarshalIndent(r.Metadata(err), "", "  ")
-	if jsonErr != nil {
-		return jsonErr
+	var data bytes.Buffer
+	enc := json.NewEncoder(&data)
+	enc.SetEscapeHTML(false) // commands are full of what it would escape
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r.Metadata(err)); err != nil {
+		return err
 	}
-	if err := writeAtomically(dest, append(data, '\n')); err != nil {
+	if err := writeAtomically(dest, data.Bytes()); err != nil {
 		return fmt.Errorf("metadata file: %w", err)
 	}
 	return nil

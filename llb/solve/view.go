@@ -51,8 +51,12 @@ func prefixed(label, name string) string {
 	if m == nil {
 		return "[" + label + "] " + name
 	}
-	rest := strings.TrimPrefix(name[1:], stageOf(label)+" ")
-	return "[" + label + " " + strings.TrimPrefix(rest, stageOf(label)+"-")
+	platform, rest := "", name[1:]
+	if first, after, _ := strings.Cut(rest, " "); strings.Contains(first, "/") {
+		platform, rest = first+" ", after
+	}
+	rest = strings.TrimPrefix(rest, stageOf(label)+" ")
+	return "[" + label + " " + platform + strings.TrimPrefix(rest, stageOf(label)+"-")
 }
 
 // stageOf is what the stage is called that is made for a job alone, or begins with:

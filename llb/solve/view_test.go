@@ -34,6 +34,7 @@ func TestView(t *testing.T) {
 		{"a short export", client.Vertex{Digest: export, Name: "exporting", Started: at(time.Second), Completed: at(0)}, "web", "[web] exporting", "", ""},
 		{"a long export", client.Vertex{Digest: export, Name: "exporting", Started: at(time.Minute)}, "web", "[web] exporting", "[web] exporting", "[web]"},
 		{"the stage of the job itself", client.Vertex{Digest: own, Name: "[api-files 1/2] COPY", Started: at(0)}, "", "[api files 1/2] COPY", "[api files 1/2] COPY", "[api]"},
+		{"of one platform", client.Vertex{Digest: own, Name: "[linux/arm64 api-files 1/2] COPY", Started: at(0)}, "", "[api linux/arm64 files 1/2] COPY", "[api linux/arm64 files 1/2] COPY", "[api]"},
 	}
 	for _, e := range events {
 		for _, v := range []view{{prefix: true}, {prefix: true, fold: true}, {prefix: true, fold: true, group: true}} {

@@ -117,11 +117,11 @@ func (w *writer) block(b blockDoc) {
 		if once(b.node) && (f.Name == "for_each" || f.Name == "enabled") {
 			continue
 		}
-		doc := f.Doc
+		doc := cell(f.Doc)
 		if f.Required {
 			doc = "**Required.** " + doc
 		}
-		w.line("| `%s` | %s | %s |", f.Name, cell(f.Type), cell(doc))
+		w.line("| `%s` | %s | %s |", f.Name, cell(f.Type), doc)
 	}
 	w.line("")
 }
