@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -40,6 +41,8 @@ func TestMetadataExample(t *testing.T) {
 	text := strings.ReplaceAll(m.read("metadata.json"), "hello-"+id, "hello")
 	text = strings.ReplaceAll(text, "linux/"+runtime.GOARCH, "linux/amd64")
 	if *update {
+		size := len("hello\n")
+		text = strings.ReplaceAll(text, fmt.Sprintf(`"size": %d`, size+len("-"+id)), fmt.Sprintf(`"size": %d`, size))
 		doc := strings.Replace(string(data), blocks["json"], text, 1)
 		if err := os.WriteFile(metadataDoc, []byte(doc), 0o644); err != nil {
 			t.Fatal(err)
