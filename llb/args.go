@@ -16,11 +16,14 @@ const (
 	argHostname  = "BUILDKIT_SANDBOX_HOSTNAME"
 	argCacheNS   = "BUILDKIT_CACHE_MOUNT_NS"
 	argGitAdvice = "BUILDKIT_GIT_ADVICE"
+
+	argScanContext = "BUILDKIT_SBOM_SCAN_CONTEXT"
+	argScanStage   = "BUILDKIT_SBOM_SCAN_STAGE"
 )
 
 // notEnv are the build arguments that are no environment variables when they are
 // declared.
-var notEnv = map[string]bool{"BUILDKIT_SBOM_SCAN_CONTEXT": true, "BUILDKIT_SBOM_SCAN_STAGE": true}
+var notEnv = map[string]bool{argScanContext: true, argScanStage: true}
 
 // autoArgs are the arguments that every stage may declare without a value.
 func autoArgs(build, target ocispecs.Platform, stage string, set map[string]string) map[string]string {

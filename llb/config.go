@@ -101,7 +101,7 @@ func (w *lowering) arg(s *ir.Arg) {
 			w.s.env[s.Key] = value
 		}
 	}
-	w.s.args = append(w.s.args, argument{s.Key, value})
+	w.s.args = append(w.s.args, argument{s.Key, value, set})
 	w.history("ARG "+text, false)
 }
 

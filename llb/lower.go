@@ -117,6 +117,10 @@ type Result struct {
 	BaseImage *dockerspec.DockerOCIImage
 	// Epoch is the time that files and history have; nil for none.
 	Epoch *time.Time
+	// Extras are the file systems that an SBOM covers besides the image's, by the
+	// names that a scanner has of them; ExtrasFresh says that they are scanned anew.
+	Extras      map[string]bk.State
+	ExtrasFresh bool
 	// Locals are the contexts that the result reads from the caller.
 	Locals []*ir.Context
 }
@@ -267,6 +271,7 @@ func (l *lowerer) result(b *build) *Result {
 	if s == nil || l.diags[before:].HasErrors() {
 		return nil
 	}
+	extras, fresh := l.extras(b, s)
 	for ctx, paths := range s.reads {
 		b.scope.context(ctx).add(paths)
 		b.scope.context(ctx).add(s.strays)
@@ -283,8 +288,11 @@ func (l *lowerer) result(b *build) *Result {
 	if l.opt.Caps != nil {
 		defaults = append(defaults, bk.WithCaps(*l.opt.Caps))
 	}
+	for name, st := range extras {
+		extras[name] = st.SetMarshalDefaults(defaults...)
+	}
 	return &Result{
-		Platform: b.target, State: s.state.SetMarshalDefaults(defaults...),
+		Platform: b.target, State: s.state.SetMarshalDefaults(defaults...), Extras: extras, ExtrasFresh: fresh,
 		Image: &img, BaseImage: s.base, Epoch: b.epoch, Locals: s.locals(l.contexts(b)),
 	}
 }

@@ -45,7 +45,10 @@ type stage struct {
 }
 
 // argument is a declared build argument, for the history.
-type argument struct{ key, value string }
+type argument struct {
+	key, value string
+	set        bool // it has a value
+}
 
 // environ is what words expand from. It implements shell.EnvGetter.
 type environ map[string]string

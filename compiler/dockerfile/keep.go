@@ -170,6 +170,12 @@ func reservedArg(name string) bool {
 // globalArgs are the ARGs above all stages, which a FROM may expand.
 func (e *emitter) globalArgs() string {
 	var b strings.Builder
+	for _, kv := range e.target.Options.BuildArgs {
+		if kv.Key == "BUILDKIT_SBOM_SCAN_CONTEXT" || kv.Key == "BUILDKIT_SBOM_SCAN_STAGE" {
+			// These two count only where the file declares them.
+			b.WriteString("ARG " + kv.Key + "=" + canonical(ir.Literal(kv.Value)) + "\n")
+		}
+	}
 	for _, v := range e.target.Variables {
 		if k := e.kept[v.Name]; k != nil && k.base {
 			b.WriteString("ARG " + k.Name + "=" + canonical(ir.Literal(k.value)) + "\n")

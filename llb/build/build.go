@@ -249,7 +249,14 @@ func (l *lowering) callback(i int) solve.Lower {
 		if err != nil {
 			return nil, err
 		}
-		return &solve.Lowered{Definition: l.defs[i], Config: config, Own: l.own[i], Epoch: l.out[i].Epoch}, nil
+		extras, err := res.ExtraDefinitions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &solve.Lowered{
+			Definition: l.defs[i], Config: config, Own: l.own[i], Epoch: res.Epoch,
+			Extras: extras, ExtrasFresh: res.ExtrasFresh,
+		}, nil
 	}
 }
 

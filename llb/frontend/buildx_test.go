@@ -2,7 +2,6 @@ package frontend_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,8 +12,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-
-	"github.com/hbuild/hbuild/internal/testengine"
 )
 
 const hello = `
@@ -667,9 +664,7 @@ group "default" { targets = [test.check, target.bare] }
 func TestAttestations(t *testing.T) {
 	fe := frontendImage(t)
 	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": hello, "data.txt": "world"})
-	scanner := testengine.Registry(t) + "/hbuild/test-scanner:test"
-	self := module(t, fe.ref, map[string]string{"hbuild.hcl": fmt.Sprintf(scannerModule, "`"), "scan.sh": content(t, "testdata/scan.sh")})
-	ok(t, buildx(t, self, "build", "-f", "hbuild.hcl", "--provenance=false", "-o", "type=image,push=true,name="+scanner, "."))
+	scanner := scannerImage(t, fe)
 	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "app", "--provenance=mode=max", "--sbom=generator="+scanner,
 		"-o", "type=oci,tar=false,dest=image", "."))
 	var statements string

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/containerd/platforms"
 	bk "github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/llb"
+	"github.com/hbuild/hbuild/llb/sbom"
 )
 
 // Build is the frontend: a [gateway.BuildFunc] for
@@ -163,10 +165,53 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := b.scan(ctx, rb, t, lowered); err != nil {
+		return nil, err
+	}
 	for _, kv := range t.Annotations {
 		rb.AddMeta(exptypes.AnnotationManifestKey(nil, kv.Key), []byte(kv.Value))
 	}
 	return rb.Finalize()
+}
+
+// scan makes the SBOMs of platforms that stages or the build context belong to as
+// well. The engine makes all others.
+func (b *builder) scan(ctx context.Context, rb *dockerui.ResultBuilder, t *ir.Target, lowered map[part]*llb.Result) error {
+	if b.ui.SBOM == nil {
+		return nil
+	}
+	byID := map[string]*llb.Result{}
+	for i, build := range t.Builds {
+		p := platforms.DefaultSpec()
+		if build.Platform != nil {
+			p = *build.Platform
+		}
+		if r := lowered[main(t, i)]; len(r.Extras) > 0 {
+			byID[platforms.FormatAll(platforms.Normalize(p))] = r
+		}
+	}
+	if len(byID) == 0 {
+		return nil
+	}
+	scanner, err := sbom.New(ctx, b.client, b.ui.SBOM.Generator, b.ui.SBOM.Parameters, b.opts.Opts["image-resolve-mode"])
+	if err != nil {
+		return err
+	}
+	return rb.EachPlatform(ctx, func(ctx context.Context, id string, _ ocispecs.Platform) error {
+		r := byID[id]
+		if r == nil {
+			return nil
+		}
+		def, err := r.Definition(ctx)
+		if err != nil {
+			return err
+		}
+		extras, err := r.ExtraDefinitions(ctx)
+		if err != nil {
+			return err
+		}
+		return scanner.Attest(ctx, rb.Result, sbom.Request{ID: id, Core: def, Extras: extras, IgnoreCache: r.ExtrasFresh})
+	})
 }
 
 // main is what a target's build returns: its image, else its files.

@@ -19,9 +19,12 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
+	"github.com/moby/buildkit/frontend/attestations"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hbuild/hbuild/llb/sbom"
 )
 
 // exportJob brings a job's results out, each kind by a build of its own.
@@ -242,6 +245,7 @@ func (r *runner) imageResult(ctx context.Context, c gateway.Client, j *job, lowe
 	}
 	res := gateway.NewResult()
 	var all exptypes.Platforms
+	var scanner *sbom.Scanner
 	for i, b := range j.Builds {
 		l := lowered(j, i)
 		if l == nil {
@@ -264,6 +268,17 @@ func (r *runner) imageResult(ctx context.Context, c gateway.Client, j *job, lowe
 			res.AddMeta(exptypes.ExporterImageConfigKey+suffix, l.Config)
 		}
 		addEpoch(res, suffix, l.Epoch)
+		if _, wanted := j.attest[attestSBOM]; !wanted || len(l.Extras) == 0 {
+			continue // the engine scans what is in the image by itself
+		}
+		if scanner == nil {
+			if scanner, err = r.scanner(ctx, c, j); err != nil {
+				return nil, err
+			}
+		}
+		if err := scanner.Attest(ctx, res, sbom.Request{ID: id, Core: l.Definition, Extras: l.Extras, IgnoreCache: l.ExtrasFresh}); err != nil {
+			return nil, err
+		}
 	}
 	dt, err := json.Marshal(all)
 	if err != nil {
@@ -271,6 +286,18 @@ func (r *runner) imageResult(ctx context.Context, c gateway.Client, j *job, lowe
 	}
 	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
 	return res, nil
+}
+
+// scanner is the one that the job's SBOM is made with.
+func (r *runner) scanner(ctx context.Context, c gateway.Client, j *job) (*sbom.Scanner, error) {
+	parsed, err := attestations.Parse(map[string]string{attestSBOM: j.attest[attestSBOM]})
+	if err != nil {
+		return nil, fmt.Errorf("%w: attest: %w", ErrRequest, err)
+	}
+	params := parsed[attestations.KeyTypeSbom]
+	image := params["generator"]
+	delete(params, "generator")
+	return sbom.New(ctx, &jobClient{Client: c, shared: &r.resolver, pull: j.Pull}, image, params, "")
 }
 
 // platformOf is the platform of an image: the one asked for, else what its

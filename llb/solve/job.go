@@ -230,7 +230,7 @@ func withoutCache(l *Lowered) *Lowered {
 		m.IgnoreCache = true
 		def.Metadata[d] = m
 	}
-	return &Lowered{Definition: &def, Config: l.Config, Own: l.Own, Epoch: l.Epoch}
+	return &Lowered{Definition: &def, Config: l.Config, Own: l.Own, Epoch: l.Epoch, Extras: l.Extras, ExtrasFresh: l.ExtrasFresh}
 }
 
 // solve evaluates one definition; the reference of the empty file system is nil.

@@ -229,6 +229,9 @@ func confine(root, dest string) (string, error) {
 	}
 }
 
+// attestSBOM is the frontend attribute that asks for an SBOM.
+const attestSBOM = "attest:sbom"
+
 // parseAttest reads the CSV form of `--attest` into the frontend attributes that
 // the daemon reads it from.
 func parseAttest(specs []string) (map[string]string, error) {

@@ -146,6 +146,10 @@ type Lowered struct {
 	// Own are the operations that no other job of the call has: progress shows them
 	// with the job's name.
 	Own map[digest.Digest]bool
+	// Extras are what an SBOM covers besides, by the names that a scanner has of
+	// them; ExtrasFresh says that they are scanned anew.
+	Extras      map[string]*llb.Definition
+	ExtrasFresh bool
 	// Epoch is SOURCE_DATE_EPOCH for what is exported; nil for none.
 	Epoch *time.Time
 }
