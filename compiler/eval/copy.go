@@ -168,7 +168,8 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 		w, fine := s.ev.quote(text, it)
 		c.Src = append(c.Src, w)
 		ok = ok && fine
-		if fine && !s.mayMiss {
+		// One pattern among other sources is how an optional file is said.
+		if fine && !s.mayMiss && (len(items) == 1 || !strings.ContainsAny(text, "*?[")) {
 			s.ev.checkSource(from.src, w, it)
 		}
 	}

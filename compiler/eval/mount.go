@@ -143,6 +143,9 @@ func (s *stepper) mountOptions(it *item, m *ir.Mount, o MountOptions, v *Value, 
 			src = strings.TrimSuffix(base.Text(), "/") + "/" + strings.TrimPrefix(src, "/")
 		}
 		m.Source = word(src)
+		if _, ok := m.From.(ir.ContextSource); ok {
+			ev.checkSource(m.From, m.Source, it)
+		}
 	}
 	if m.Kind == ir.MountCache && o.Writable != nil {
 		m.ReadOnly = !*o.Writable

@@ -109,6 +109,7 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file st
 	var raw []string
 	include, hasInclude := ev.attrStrings(n.Include, sc)
 	if hasInclude {
+		ev.checkIncludes(c, ev.item(n.Include, sc))
 		raw = append(raw, "**")
 		for _, p := range include {
 			if strings.HasPrefix(p, "!") {
@@ -134,6 +135,19 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file st
 	for _, p := range append(own, more...) {
 		if _, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")}); err != nil {
 			ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%q is no pattern", p), "%v.", err)
+		}
+	}
+}
+
+// checkIncludes warns of includes that nothing is like.
+func (ev *Evaluator) checkIncludes(c *ir.Context, it *item) {
+	if ev.fsys == nil {
+		return
+	}
+	items, _ := ev.list(it, "a list of strings")
+	for _, el := range items {
+		if p, ok := ev.str(el); ok && p != "" && !strings.HasPrefix(p, "!") {
+			ev.checkPath(c, p, el.rng)
 		}
 	}
 }

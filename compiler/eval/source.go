@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/moby/patternmatcher"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -15,34 +16,83 @@ import (
 
 // checkSource reports a copy of what a stage has in a cache mount only, and warns
 // of a copy of a file that the context does not have: no error, for the file may be
-// made before the build. Wildcards and what expands are not looked at, nor contexts
-// that the caller replaces.
+// made before the build. What expands is not looked at, nor contexts that the
+// caller replaces.
 func (ev *Evaluator) checkSource(src ir.Source, w ir.Word, it *item) {
-	if st, ok := src.(ir.StageSource); ok {
-		if p, constant := w.Const(); constant && strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `*?[\`) {
-			ev.checkCacheOnly(st.Stage, p, it.rng)
-		}
-		return
-	}
-	from, ok := src.(ir.ContextSource)
 	p, constant := w.Const()
-	if !ok || !constant || ev.fsys == nil || strings.ContainsAny(p, `*?[\`) || from.Context.Given != "" || ev.opt.Contexts[from.Context.Name] != "" {
+	if !constant {
 		return
 	}
+	switch src := src.(type) {
+	case ir.StageSource:
+		if strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `*?[\`) {
+			ev.checkCacheOnly(src.Stage, p, it.rng)
+		}
+	case ir.ContextSource:
+		c := src.Context
+		if ev.fsys != nil && c.Given == "" && ev.opt.Contexts[c.Name] == "" {
+			ev.checkPath(c, p, it.rng)
+		}
+	}
+}
+
+// checkPath warns of a path or a pattern that nothing in a context has.
+func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	rel := strings.TrimPrefix(path.Clean("/"+p), "/")
-	full := path.Join(from.Context.Path, rel)
+	full := path.Join(c.Path, rel)
 	if !fs.ValidPath(full) {
 		return
 	}
-	if _, err := fs.Stat(ev.fsys, full); !errors.Is(err, fs.ErrNotExist) {
-		return
+	summary, detail := fmt.Sprintf("%q is not in the context", p), ""
+	if strings.ContainsAny(rel, `*?[\`) {
+		if ev.matches(full) {
+			return
+		}
+		summary = fmt.Sprintf("%q matches nothing in the context", p)
+		detail = fmt.Sprintf("No file or directory of context.%s is like it, and so it says nothing.", c.Name)
+	} else {
+		if _, err := fs.Stat(ev.fsys, full); !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		detail = fmt.Sprintf("context.%s has no file %q.%s", c.Name, rel, nearestFile(ev.fsys, full))
 	}
-	detail := fmt.Sprintf("context.%s has no file %q.%s", from.Context.Name, rel, nearestFile(ev.fsys, full))
-	d := diag.New(hcl.DiagWarning, diag.MissingSource, it.rng, fmt.Sprintf("%q is not in the context", p), detail)
-	if from.Context.Range.Filename != "" {
-		diag.WithRelated(from.Context.Range, "context.%s is declared here", from.Context.Name)(d, d.Extra.(*diag.Info))
+	d := diag.New(hcl.DiagWarning, diag.MissingSource, at, summary, detail)
+	if c.Range.Filename != "" && !c.Range.Overlaps(at) {
+		diag.WithRelated(c.Range, "context.%s is declared here", c.Name)(d, d.Extra.(*diag.Info))
 	}
 	ev.add(d)
+}
+
+// mostLooked is how many names a pattern with ** is tried on. Where that is not
+// enough, nobody knows whether it matches, and looking costs too much.
+const mostLooked = 2000
+
+var errEnough = errors.New("enough")
+
+// matches reports whether a pattern of a path may match something.
+func (ev *Evaluator) matches(pattern string) bool {
+	if !strings.Contains(pattern, "**") {
+		found, err := fs.Glob(ev.fsys, pattern)
+		return err != nil || len(found) > 0
+	}
+	m, err := patternmatcher.New([]string{pattern})
+	if err != nil {
+		return true // reported elsewhere
+	}
+	dir := path.Dir(pattern[:strings.IndexAny(pattern, `*?[\`)+1])
+	looked, found := 0, false
+	_ = fs.WalkDir(ev.fsys, dir, func(name string, _ fs.DirEntry, err error) error {
+		if looked++; err != nil && !errors.Is(err, fs.ErrNotExist) || looked > mostLooked {
+			found = true // perhaps
+			return errEnough
+		}
+		if ok, _ := m.MatchesOrParentMatches(name); ok && err == nil && name != dir {
+			found = true
+			return errEnough
+		}
+		return nil
+	})
+	return found
 }
 
 // nearestFile suggests a file beside a missing one.

@@ -45,7 +45,7 @@ const (
 // codes are all of them.
 var codes = []diag.Code{
 	UnusedDeclaration, HiddenByIgnore, SecretName, UnpinnedImage, InstallWithout, VolatileEarly,
-	ShellCommand, RelativeWorkdir, FixedPlatform, PortCase, AuthorDeprecated, ReservedStage,
+	ShellCommand, RelativeWorkdir, FixedPlatform, PortCase, AuthorDeprecated, ReservedStage, UndefinedVariable,
 }
 
 // Quiet drops all of this package's warnings: for fragments, which are about
@@ -77,12 +77,16 @@ func Check(modules []*lang.Module, stages []*ir.Stage) hcl.Diagnostics {
 		if !seen[st.Addr] {
 			seen[st.Addr] = true
 			c.stage(st)
+			c.variables(st)
 		}
 	}
 	return c.diags
 }
 
-type checker struct{ diags hcl.Diagnostics }
+type checker struct {
+	diags hcl.Diagnostics
+	known map[*ir.Stage]variables
+}
 
 func (c *checker) warn(code diag.Code, at hcl.Range, summary, format string, args ...any) {
 	c.diags = append(c.diags, diag.Warning(code, at, summary, fmt.Sprintf(format, args...)))

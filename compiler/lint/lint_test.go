@@ -129,3 +129,81 @@ stage "c" {
 		t.Errorf("with deny all: got %s, want %s", got, want)
 	}
 }
+
+// TestUndefined: without an image's configuration, a variable is known to be unset
+// over scratch, and suspected of it where it is another one with a slip.
+func TestUndefined(t *testing.T) {
+	got := strings.Join(warnings(t, map[string]string{"hbuild.hcl": `stage "empty" {
+  from    = scratch
+  args    = { APP = "x", NONE = null }
+  workdir = "/$APP/$PATH/$NONE"
+  user    = "$USER_ID"
+  labels  = { a = "$${MISSING:-default}", b = "\\$TEXT" }
+}
+stage "built" {
+  from = stage.empty
+  copy {
+    src  = "$APP"
+    dest = "$DEST/"
+  }
+}
+stage "image" {
+  from    = image("alpine:3.22")
+  env     = { APP_HOME = "/srv", JAVA8 = "8" }
+  workdir = "$APP_HOEM/$APP_HOM/$BASE/$JAVA7"
+  run {
+    command = "echo $NOT_EXPANDED"
+    mounts  = { "/$HOMEAPP" = tmpfs() }
+  }
+}
+target "x" { image = stage.built }
+target "y" { image = stage.image }
+`}, nil), ",")
+	if want := "05 HB4018,10 HB4018,18 HB4018,18 HB4018"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestMissing: what the context does not have, as a path or a pattern.
+func TestMissing(t *testing.T) {
+	const module = `context "default" {
+  include = ["src", "/none", "src/*.c", "*.h", "**/*.go", "src/**/*.rs", "gone/**", "**"]
+}
+stage "a" {
+  from = scratch
+  copy { files = { "/1" = "src/a.*" } }
+  copy { files = { "/2" = "src/b.*" } }
+  copy { files = { "/3/" = ["src/a.c", "src/b.*"] } }
+  copy {
+    src      = "src/b.*"
+    dest     = "/4"
+    optional = true
+  }
+  run {
+    command = ["x"]
+    mounts  = { "/5" = mount(context.default, { source = "src/none" }), "/6" = mount(context.default, { source = "src" }) }
+  }
+}
+target "x" { image = stage.a }
+`
+	m, diags := lang.Load(fstest.MapFS{"hbuild.hcl": {Data: []byte(module)}}, ".", lang.LoadOptions{})
+	diags = append(diags, lang.Resolve(m, eval.Builtins())...)
+	ev := eval.New(m, fstest.MapFS{"src/a.c": {}, "src/deep/a.go": {}}, nil, eval.Options{})
+	ev.All()
+	var got []string
+	for _, d := range append(diags, ev.Diagnostics()...) {
+		got = append(got, fmt.Sprintf("%d %s %s", d.Subject.Start.Line, diag.InfoOf(d).Code, d.Summary))
+	}
+	sort.Strings(got)
+	want := []string{
+		`16 HB7003 "src/none" is not in the context`,
+		`2 HB7003 "*.h" matches nothing in the context`,
+		`2 HB7003 "/none" is not in the context`,
+		`2 HB7003 "gone/**" matches nothing in the context`,
+		`2 HB7003 "src/**/*.rs" matches nothing in the context`,
+		`7 HB7003 "src/b.*" matches nothing in the context`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
