@@ -108,6 +108,9 @@ func instances(m *eval.Evaluator, kind lang.Kind) (out []*eval.Instance) {
 
 // address finds what one address names.
 func (p *Program) address(addr string, platforms []ocispecs.Platform) ([]*ir.Target, *hcl.Diagnostic) {
+	if addr == "." { // where one stands, as docker build's users write it
+		addr = defaultName
+	}
 	if dir, ok := strings.CutSuffix(addr, "/..."); ok {
 		return p.under(dir, platforms)
 	}

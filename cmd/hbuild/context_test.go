@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const contextModule = `
@@ -104,6 +106,36 @@ func serve(t *testing.T, handler http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
+// gitDaemon serves a bare repository over git's own protocol.
+func gitDaemon(t *testing.T, bare string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	c := exec.Command("git", "daemon", "--export-all", "--base-path="+filepath.Dir(bare), "--listen=127.0.0.1", "--port="+port)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Process.Signal(os.Interrupt)
+		c.Wait()
+	})
+	for i := 0; ; i++ {
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			conn.Close()
+			break
+		}
+		if i == 100 {
+			t.Fatal("git daemon does not listen")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return "git://127.0.0.1:" + port + "/" + filepath.Base(bare)
+}
+
 // TestContextForms gives contexts, a stage and an image in every form that docker
 // build knows.
 func TestContextForms(t *testing.T) {
@@ -186,6 +218,9 @@ target "own" { files = { "out/own" = artifact.own, "out/etc/" = oci_layout("layo
 	got("out/main.txt", "git")
 	m.build("extra", "--context", "extra="+url+"/app.git#main:sub").exits(0)
 	got("out/extra.txt", "git")
+	m.write("out/extra.txt", "")
+	m.build("extra", "--context", "extra="+gitDaemon(t, repo)+"#main:sub").exits(0)
+	got("out/extra.txt", "git")
 	m.build("download", "--context", "extra="+url+"/main.txt").exits(0)
 	got("out/extra.txt", "text")
 
@@ -197,6 +232,16 @@ target "own" { files = { "out/own" = artifact.own, "out/etc/" = oci_layout("layo
   copy { files = { "/main.txt" = "main.txt" } }
 }
 target "main" { files = { "out/" = stage.s } }
+`)
+	m.finish(cmd).exits(0)
+	got("out/main.txt", "module")
+	m.write("out/main.txt", "")
+	cmd = m.command("build", "-f", "-", ".") // as docker build's users write it
+	cmd.Stdin = strings.NewReader(`stage "s" {
+  from = scratch
+  copy { files = { "/main.txt" = "main.txt" } }
+}
+target "default" { files = { "out/" = stage.s } }
 `)
 	m.finish(cmd).exits(0)
 	got("out/main.txt", "module")

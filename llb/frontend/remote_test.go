@@ -45,6 +45,46 @@ func TestRemoteContext(t *testing.T) {
 	check(out)
 }
 
+// TestStandardInput has the file on standard input: with a context, and with none
+// at all, which only fails what reads it.
+func TestStandardInput(t *testing.T) {
+	fe := frontendImage(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "main.txt"), "main")
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "# syntax="+fe.ref+`
+stage "text" {
+  from = scratch
+  write {
+    path    = "/text"
+    content = "text"
+  }
+}
+stage "copy" {
+  from = scratch
+  copy { files = { "/" = "main.txt" } }
+}
+target "default" { image = stage.text }
+target "copy" { image = stage.copy }
+`)
+	build := func(target, context string) (result, string) {
+		out := t.TempDir()
+		buildx(t, dir, "version") // sets the builder up
+		return run(t, dir, append(builder.env, "BUILDKIT_PROGRESS=plain"), "sh", "-c", `exec "$0" build -o "$1" --target "$2" $3 < "$4"`, tool(t, "buildx"), out, target, context, file), out
+	}
+	for _, c := range []struct{ target, context, file, content string }{
+		{"default", "-", "text", "text"}, {"default", "-f - .", "text", "text"}, {"copy", "-f - .", "main.txt", "main"},
+	} {
+		r, out := build(c.target, c.context)
+		ok(t, r)
+		if got := content(t, filepath.Join(out, c.file)); got != c.content {
+			t.Errorf("%s %s: %q", c.target, c.context, got)
+		}
+	}
+	r, _ := build("copy", "-")
+	fails(t, r, "HB7003", `"/main.txt": not found`, `>>>   copy { files = { "/" = "main.txt" } }`)
+}
+
 func archived(t *testing.T, dir string) []byte {
 	t.Helper()
 	var buf bytes.Buffer
