@@ -15,6 +15,7 @@ import (
 	"io"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -353,7 +354,7 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 		j.Outputs, j.OutputsInRoot = outs, false
 	}
 	// What is no target has no effects of its own.
-	j.SolveOnly = !strings.HasPrefix(t.Addr, "target.") && len(j.Outputs) == 0 && !j.Load && !j.Push
+	j.SolveOnly = !targetAddr.MatchString(t.Addr) && len(j.Outputs) == 0 && !j.Load && !j.Push
 	return j, nil
 }
 
@@ -366,6 +367,10 @@ func nameOf(t *ir.Target) string {
 	dir, name := path.Split(t.Name)
 	return dir + "test." + name
 }
+
+// targetAddr matches the addresses of targets, those in modules too: target.t,
+// svc["api"]/target.t. Not those of stages and artifacts.
+var targetAddr = regexp.MustCompile(`^(?:[^/"]*(?:\["(?:[^"\\]|\\.)*"\])?/)*target\.`)
 
 // first is the index of a target's first request.
 func (l *lowering) first(t *ir.Target) int {
