@@ -88,19 +88,36 @@ func TestCheckAndFormat(t *testing.T) {
 			if diags := p.Check(); len(diags) > 0 {
 				t.Error(message(diags, p.Module.Files))
 			}
-			src, err := os.ReadFile(filepath.Join(name, lang.MainFile))
-			if err != nil {
-				t.Fatal(err)
-			}
-			formatted, diags := lang.Format(lang.Source{Name: lang.MainFile, Data: src})
-			if len(diags) > 0 || !bytes.Equal(src, formatted) {
-				t.Errorf("not in canonical form: %s%s", message(diags, nil), difference(string(formatted), string(src)))
+			for _, file := range sources(t, name) {
+				src, err := os.ReadFile(filepath.Join(name, file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				formatted, diags := lang.Format(lang.Source{Name: file, Data: src})
+				if len(diags) > 0 || !bytes.Equal(src, formatted) {
+					t.Errorf("%s is not in canonical form: %s%s", file, message(diags, nil), difference(string(formatted), string(src)))
+				}
 			}
 			if _, err := os.Stat(filepath.Join(name, "README.md")); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// sources lists the build files of an example and of the modules below it.
+func sources(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(p) == ".hcl" {
+			out = append(out, p)
+		}
+		return err
+	})
+	if err != nil || len(out) == 0 {
+		t.Fatalf("%v: %v", out, err)
+	}
+	return out
 }
 
 // TestEmit compares what is emitted with the golden files, and what BuildKit makes of it with what hbuild
@@ -120,8 +137,8 @@ func TestEmit(t *testing.T) {
 						t.Errorf("%s: %s", target.Addr, message(diags, g.Files))
 						continue
 					}
-					sameDigest(t, g, target, f)
-					if b.Vars == nil {
+					sameDigest(t, name, g, target, f)
+					if b.Vars == nil && !target.Test {
 						golden.add(t, target, f)
 					}
 				}
@@ -132,24 +149,27 @@ func TestEmit(t *testing.T) {
 }
 
 // goldens are the files that an example has: for its first target Dockerfile.golden, for the others one
-// each in golden/. An ignore file belongs to the context, so an example has one at most.
+// each in golden/. An ignore file belongs to the context, so a module has one at most.
 type goldens struct {
 	first string // the first target's address
 	files map[string][]byte
 }
 
 func (g *goldens) add(t *testing.T, target *ir.Target, f *dockerfile.File) {
-	const ignore = "Dockerfile.golden.dockerignore"
+	ignore := "Dockerfile.golden.dockerignore"
 	if g.first == "" {
 		g.first = target.Addr
 	}
 	name := "Dockerfile.golden"
 	if target.Addr != g.first {
-		name = "golden/" + strings.NewReplacer(`["`, ".", `"]`, "").Replace(strings.TrimPrefix(target.Addr, "target.")) + ".Dockerfile"
+		name = "golden/" + strings.NewReplacer(`["`, ".", `"]`, "", "target.", "", "/", ".").Replace(target.Addr) + ".Dockerfile"
 	}
 	g.files[name] = f.Dockerfile
 	if f.IgnoreFile == nil {
 		return
+	}
+	if strings.Contains(target.Addr, "/") {
+		ignore = name + ".dockerignore" // of another module's context
 	}
 	if old, ok := g.files[ignore]; ok && !bytes.Equal(old, f.IgnoreFile) {
 		t.Errorf("%s has another ignore file:\n%s", target.Addr, difference(string(old), string(f.IgnoreFile)))
@@ -228,10 +248,19 @@ func roots(target *ir.Target) (out []root) {
 
 // sameDigest checks the rule that makes one cache of two ways to build: BuildKit's own frontend makes of
 // the emitted Dockerfile what hbuild lowers.
-func sameDigest(t *testing.T, g *ir.Graph, target *ir.Target, f *dockerfile.File) {
+func sameDigest(t *testing.T, dir string, g *ir.Graph, target *ir.Target, f *dockerfile.File) {
 	t.Helper()
 	for _, r := range roots(target) {
 		opt := oracle.Options{Attrs: f.Attrs, Ignore: map[string][]byte{}}
+		if text, err := os.ReadFile(filepath.Join(dir, ".dockerignore")); err == nil {
+			opt.Ignore[".dockerignore"] = text
+		}
+		for _, n := range f.Contexts {
+			// BuildKit reads a named context's own ignore file.
+			if text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(n.Context.Path), ".dockerignore")); err == nil {
+				opt.Ignore[n.Name+"/.dockerignore"] = text
+			}
+		}
 		if r.stage.Name != f.Target {
 			opt.Attrs["target"] = r.stage.Name
 		}
