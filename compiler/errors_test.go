@@ -143,7 +143,7 @@ func testArchive(t *testing.T, name string) {
 		delete(m, "want")
 		p, diags := run(t, m)
 		var got bytes.Buffer
-		if err := diag.Print(&got, "text", diags, p.Module.Files, diag.PrintOptions{Width: 100}); err != nil {
+		if err := diag.Print(&got, "text", diags, p.Files(), diag.PrintOptions{Width: 100}); err != nil {
 			t.Fatal(err)
 		}
 		checkDiagnostics(t, dir, diags)

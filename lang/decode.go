@@ -175,7 +175,7 @@ func decodeBody(body *hclsyntax.Body, at hcl.Range, node any) (diags hcl.Diagnos
 		if f.Required && f.attr(v) == nil {
 			diags = append(diags, diag.Error(diag.MissingAttribute, at,
 				fmt.Sprintf("Missing attribute %q", f.Name),
-				fmt.Sprintf("A %s needs %s = … (%s). %s", s.noun(), f.Name, f.Type, f.Doc)))
+				fmt.Sprintf("%s needs %s = … (%s). %s", upperFirst(article(Kind(s.noun()))), f.Name, f.Type, f.Doc)))
 		}
 	}
 	for _, b := range body.Blocks {

@@ -213,6 +213,7 @@ func (r *resolver) moduleCall(c *ModuleCall) {
 			switch d := u.Decl.Base(); d.Kind {
 			case KindVariable, KindLocal, KindFunction:
 			default:
+				c.Bad = true
 				r.errorAt(u.Range, diag.Error(diag.NotInModuleCall, u.Range, fmt.Sprintf("%s of a module cannot use %s", a.Name, d.Addr()),
 					"Which modules there are is known before any of them is read: from each, var, local, path and functions.", diag.WithRelated(d.NameRange, "%s is declared here", d.Addr())))
 			}

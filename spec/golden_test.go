@@ -223,7 +223,7 @@ func (c *golden) lower(t *testing.T) (diags hcl.Diagnostics) {
 	caps := pb.Caps.CapSet(pb.Caps.All())
 	for _, req := range llb.Requests(c.target) {
 		res, ds := llb.Lower(context.Background(), c.graph, req, llb.Options{
-			Sources: oracle.NewClient(oracle.Options{}),
+			Sources:  oracle.NewClient(oracle.Options{}),
 			Resolver: baseImages, BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps, NoSourceMaps: true,
 			LocalName: func(x *ir.Context) string { return names[x] }, Given: given,
 		})

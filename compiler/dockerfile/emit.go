@@ -272,9 +272,13 @@ func (e *emitter) nameContexts() {
 			e.main, first = c, c
 			continue
 		}
-		name := referenceName(c.Name)
+		plain := referenceName(c.Name)
+		if plain == "default" {
+			plain = "root" // the root's main context, in the Dockerfile of another module
+		}
+		name := plain
 		for i := 0; e.taken[name] || images[name] || name == "context" || name == "scratch"; i++ {
-			name = referenceName(c.Name) + "-context"
+			name = plain + "-context"
 			if i > 0 {
 				name += strconv.Itoa(i)
 			}

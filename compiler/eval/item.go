@@ -512,6 +512,10 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want, long string, kinds []
 		it.errorf(diag.StringForBuild, fmt.Sprintf("%s takes %s, not a string", it.name, want), "%q is a string, and a string never names something to build with.%s", s, hint)
 		return
 	}
+	if outs := ev.moduleIn(it); outs != "" {
+		it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s, not a module", it.name, want), "Name an output of the module: %s.", outs)
+		return
+	}
 	if v.Type().IsObjectType() && v.LengthInt() > 0 {
 		for e := v.ElementIterator(); e.Next(); {
 			k, el := e.Element()
@@ -527,6 +531,34 @@ func (ev *Evaluator) notBuild(it *item, v cty.Value, want, long string, kinds []
 		}
 	}
 	it.errorf(diag.WrongType, fmt.Sprintf("%s takes %s", it.name, want), "It is %s.%s", describe(v), long)
+}
+
+// moduleIn is an output as an example, when a value is a whole module.
+func (ev *Evaluator) moduleIn(it *item) string {
+	e, ok := it.expr.(*hclsyntax.ScopeTraversalExpr)
+	if !ok || len(e.Traversal) < 2 || !it.value().Type().IsObjectType() {
+		return ""
+	}
+	name, _ := stepName(e.Traversal, 1)
+	n, ok := ev.mod.Lookup(refKinds[e.Traversal.RootName()], name).(*lang.ModuleCall)
+	if !ok {
+		return ""
+	}
+	text := string(e.Range().SliceBytes(ev.mod.Files[e.Range().Filename]))
+	for _, inst := range ev.instances(n).list {
+		sub := ev.CalledBy(inst)
+		if sub == nil {
+			continue
+		}
+		if n.ForEach != nil && len(e.Traversal) == 2 {
+			text += fmt.Sprintf("[%q]", inst.Key)
+		}
+		if names := sub.mod.Names(lang.KindOutput); len(names) > 0 {
+			return text + "." + names[0]
+		}
+		return text + ".NAME, which takes an output block in the module"
+	}
+	return ""
 }
 
 // likeImage reports whether a text reads like an image of a registry.

@@ -599,9 +599,17 @@ func (ev *Evaluator) traced(d *hcl.Diagnostic) *hcl.Diagnostic {
 	info.Related = slices.Clone(info.Related)
 	for c := ev; c.call != nil; c = c.caller {
 		n := c.call.Node.(*lang.ModuleCall)
+		if c == ev && d.Subject != nil && within(*d.Subject, n) {
+			continue // the mistake is what the call says
+		}
 		diag.WithRelated(n.Range, "called here as %s%s", c.call.Addr, c.firstInputs())(&traced, &info)
 	}
 	return &traced
+}
+
+// within reports whether a place lies in the block of a call.
+func within(at hcl.Range, n *lang.ModuleCall) bool {
+	return at.Filename == n.Range.Filename && at.Start.Byte >= n.Range.Start.Byte && n.Body != nil && at.End.Byte <= n.Body.EndRange.End.Byte
 }
 
 // settle makes functions whose values mean files of the module remember which

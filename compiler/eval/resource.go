@@ -87,8 +87,15 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 	return ev.oneDirectory(inst, c)
 }
 
-// nearestDir suggests a directory beside a missing one.
+// nearestDir suggests a directory in place of one that is missing, or in place of
+// the one above it that is.
 func nearestDir(fsys fs.FS, full string) string {
+	for path.Dir(full) != "." {
+		if _, err := fs.Stat(fsys, path.Dir(full)); err == nil {
+			break
+		}
+		full = path.Dir(full)
+	}
 	entries, err := fs.ReadDir(fsys, path.Dir(full))
 	if err != nil {
 		return ""

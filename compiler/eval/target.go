@@ -211,6 +211,10 @@ func (ev *Evaluator) addBuild(t *ir.Target, inst *Instance, p *ocispecs.Platform
 	}
 	if it := r.get("files"); it != nil {
 		ev.files(t, b, it, sc)
+	} else if a := n.Image; a != nil && r.get("image") == nil {
+		if it := ev.item(a, sc); it.null() {
+			ev.nullBuild(it, "a stage or an image") // there is nothing else to build
+		}
 	}
 }
 
@@ -225,7 +229,7 @@ func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Pl
 	case KindMerge, KindDiff:
 		return ev.combined(it, v, p)
 	}
-	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(t.Name), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
+	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(strings.ReplaceAll(t.Name, "/", "-")), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
 	if v.Kind == KindImage {
 		st.Root = ev.imageRoot(v.Image, it, p)
 		if v.Image.Platform != nil {
@@ -239,7 +243,7 @@ func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Pl
 // copy per entry.
 func (ev *Evaluator) files(t *ir.Target, b *ir.Build, it *item, sc *scope) {
 	entries, _ := ev.entries(it, "a map of host paths")
-	st := &ir.Stage{Addr: t.Addr + " (files)", Name: ev.uniqueName(dockerName(t.Name)+"-files", t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
+	st := &ir.Stage{Addr: t.Addr + " (files)", Name: ev.uniqueName(dockerName(strings.ReplaceAll(t.Name, "/", "-"))+"-files", t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
 	s := &stepper{ev: ev, stage: st, sc: sc}
 	byPath := map[string]hcl.Range{}
 	for _, e := range entries {
