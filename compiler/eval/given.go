@@ -87,27 +87,35 @@ func (ev *Evaluator) givenStage(st *ir.Stage, p *ocispecs.Platform) *ir.Context 
 // givenImage is the context that replaces an image for a platform; nil when none
 // does.
 func (ev *Evaluator) givenImage(img *Image, p *ocispecs.Platform) *ir.Context {
-	if img.Layout != "" {
-		return ev.implicit("layout-"+layoutName.ReplaceAllString(strings.ToLower(path.Base(img.Ref)), "-"), img.Layout, img.Layout)
-	}
-	if len(ev.opt.Contexts) == 0 {
-		return nil
-	}
 	if img.Platform != nil {
 		p = img.Platform
 	}
 	own := familiar(img.Ref)
+	if img.Layout != "" {
+		own = LayoutContext(img.Ref)
+	} else if len(ev.opt.Contexts) == 0 {
+		return nil
+	}
 	key, value, ok := ev.callerGives(func(name string) bool {
-		fits := familiar(name) == own && ev.contextNamed(name) == nil
+		fits := (familiar(name) == own || img.Layout != "" && name == img.Ref) && ev.contextNamed(name) == nil
 		if fits {
 			ev.usedGiven[name] = true
 		}
 		return fits
 	}, p)
-	if !ok {
-		return nil
+	switch {
+	case ok:
+		return ev.implicit(own, value, "image "+img.Ref+key)
+	case img.Layout != "":
+		return ev.implicit(own, img.Layout, img.Layout)
 	}
-	return ev.implicit(own, value, "image "+own+key)
+	return nil
+}
+
+// LayoutContext is the name of the context that oci_layout() of a directory is: in
+// a Dockerfile, and for a caller who gives it.
+func LayoutContext(dir string) string {
+	return "layout-" + layoutName.ReplaceAllString(strings.ToLower(path.Base(dir)), "-")
 }
 
 // contextFor is a context as what is built for a platform reads it.

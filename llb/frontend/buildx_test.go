@@ -320,6 +320,40 @@ func TestContexts(t *testing.T) {
 	})
 }
 
+// TestModuleLayout has an image that lies in the module as an OCI layout: the caller
+// opens it, under the name that the message says or its path.
+func TestModuleLayout(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": `
+stage "s" {
+  from = scratch
+  copy {
+    from = oci_layout("vendor/base")
+    src  = "/bin/hbuild-frontend"
+    dest = "/"
+  }
+}
+
+target "default" {
+  image = stage.s
+}
+`})
+	if err := os.MkdirAll(filepath.Join(dir, "vendor"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(fe.saveLayout(t), filepath.Join(dir, "vendor/base")); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "."), "HB4016", "--build-context layout-base=oci-layout://vendor/base", `>>>   copy {`)
+	for _, name := range []string{"layout-base", "vendor/base"} {
+		out := t.TempDir()
+		ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "-o", out, ".", "--build-context", name+"=oci-layout://vendor/base@"+fe.digest))
+		if got, want := list(t, out), []string{"hbuild-frontend"}; !slices.Equal(got, want) {
+			t.Errorf("there are %q, not %q", got, want)
+		}
+	}
+}
+
 // TestReplaced gives an image and a stage of the file something else, as a bake
 // target's contexts do: another target with its configuration, a directory.
 func TestReplaced(t *testing.T) {

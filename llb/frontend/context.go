@@ -19,6 +19,7 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
+	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -242,7 +243,9 @@ func (lc *localContexts) isGiven(c *ir.Context) bool {
 func (lc *localContexts) given(ctx context.Context, c *ir.Context, use llb.Use) (*llb.Given, error) {
 	name, ok := strings.CutPrefix(c.Path, replaced)
 	if !ok {
-		return nil, errors.New("a frontend cannot read images from the build context; give it with --build-context NAME=oci-layout://DIR in place of an image(\"NAME\")")
+		dir, _, _ := strings.Cut(strings.TrimPrefix(c.Given, "oci-layout://"), "@")
+		dir, _, _ = strings.Cut(dir, ":") // a module's path has neither
+		return nil, fmt.Errorf("only the caller can open an OCI layout; give it with --build-context %s=%s", eval.LayoutContext(dir), c.Given)
 	}
 	g, err := llb.LoadNamed(ctx, lc.b.ui, withoutPlatform(name), use)
 	if err != nil {
