@@ -265,43 +265,57 @@ func (l *lowering) callback(i int) solve.Lower {
 // one target alone.
 func (l *lowering) marshal(ctx context.Context) {
 	l.defs, l.own = make([]*bk.Definition, len(l.out)), make([]map[digest.Digest]bool, len(l.out))
-	owner := map[digest.Digest]*ir.Target{} // nil: of several
-	var digests [][]digest.Digest
-	var targets []*ir.Target
+	var of []*ir.Target // by request
 	for _, t := range l.graph.Targets {
 		for range llb.Requests(t) {
-			targets = append(targets, t)
+			of = append(of, t)
 		}
 	}
 	for i, res := range l.out {
-		digests = append(digests, nil)
 		if res == nil {
 			continue
 		}
 		def, err := res.Definition(ctx)
 		if err != nil {
 			l.cause = errors.Join(l.cause, err)
-			l.diags = append(l.diags, diag.Error(BuildFailed, targets[i].Range, "The definition cannot be made", sentence(err.Error())))
+			l.diags = append(l.diags, diag.Error(BuildFailed, of[i].Range, "The definition cannot be made", sentence(err.Error())))
 			continue
 		}
 		l.defs[i] = def
-		if len(l.graph.Targets) == 1 {
-			continue // there is nobody to share with
+	}
+	if len(l.graph.Targets) > 1 { // else there is nobody to share with
+		l.findOwners(of)
+	}
+}
+
+// findOwners says to whom each operation belongs: to the one target that has it,
+// whichever tests have it as well, or else to the one test.
+func (l *lowering) findOwners(of []*ir.Target) {
+	type claim struct {
+		by     *ir.Target
+		shared bool
+	}
+	claims := map[bool]map[digest.Digest]claim{false: {}, true: {}} // by whether it is tests'
+	digests := make([][]digest.Digest, len(l.defs))
+	for i, def := range l.defs {
+		if def == nil {
+			continue
 		}
 		for _, dt := range def.Def {
 			d := digest.FromBytes(dt)
 			digests[i] = append(digests[i], d)
-			if first, ok := owner[d]; !ok {
-				owner[d] = targets[i]
-			} else if first != targets[i] {
-				owner[d] = nil
-			}
+			c := claims[of[i].Test][d]
+			claims[of[i].Test][d] = claim{of[i], c.shared || c.by != nil && c.by != of[i]}
 		}
 	}
 	for i, ds := range digests {
 		l.own[i] = map[digest.Digest]bool{}
 		for _, d := range ds {
-			l.own[i][d] = owner[d] != nil
+			c, ok := claims[false][d]
+			if !ok {
+				c = claims[true][d]
+			}
+			l.own[i][d] = c.by == of[i] && !c.shared
 		}
 	}
 }

@@ -42,7 +42,22 @@ func (r *runner) goesOn(j *job) bool { return r.req.KeepGoing || j.Test }
 
 // waits says whether the job has to wait, once it is solved, before it may have
 // effects.
-func (r *runner) waits(j *job) bool { return r.req.Atomic || len(j.Gates) > 0 }
+func (r *runner) waits(j *job) bool { return r.req.Atomic || len(j.Gates) > 0 && !j.tested }
+
+// passed says whether tests have passed by now.
+func (r *runner) passed(tests []string) bool {
+	for _, addr := range tests {
+		select {
+		case <-r.byAddr[addr].done:
+		default:
+			return false
+		}
+		if r.byAddr[addr].result.Err != nil {
+			return false
+		}
+	}
+	return true
+}
 
 func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 	// Effects that must come first may be what this job starts from: a base image
@@ -55,6 +70,8 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 	if err := r.acquire(ctx); err != nil {
 		return err
 	}
+	// What is exported without a wait is solved once, not twice.
+	j.tested = r.passed(j.Gates)
 	started := time.Now()
 	defer func() { j.result.Duration = time.Since(started) }()
 	err := r.lowerAndSolve(ctx, c, j)

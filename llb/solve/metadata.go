@@ -202,7 +202,7 @@ func (r *Result) exported() (n int) {
 		return 0
 	}
 	for _, j := range r.Jobs {
-		if j.Err == nil {
+		if j.Err == nil && !j.Test {
 			n++
 		}
 	}

@@ -69,6 +69,7 @@ type job struct {
 	imports, exports              []client.CacheOptionsEntry
 	attest                        map[string]string
 	required                      bool // another job waits for its effects
+	tested                        bool // its tests had passed when its turn came
 
 	lowered []*Lowered // all platforms' images, then files
 	steps   []digest.Digest
@@ -426,12 +427,18 @@ func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, 
 	r.solved.start(len(r.jobs))
 	r.uploaded.start(len(r.jobs))
 	var all sync.WaitGroup
-	for _, j := range r.jobs {
-		all.Go(func() {
-			defer close(j.done)
-			r.runJob(ctx, c, j)
-		})
+	start := func(tests bool) {
+		for _, j := range r.jobs {
+			if j.Test == tests {
+				all.Go(func() {
+					defer close(j.done)
+					r.runJob(ctx, c, j)
+				})
+			}
+		}
 	}
+	start(true) // first in the queue, for others wait for them
+	start(false)
 	all.Wait()
 	if err := r.failed(); err != nil && (r.stopped() || ctx.Err() != nil) {
 		return nil, err

@@ -46,10 +46,12 @@ func (r *Result) TestSummary(w io.Writer) {
 }
 
 // rows are the jobs of the table. Of very many, those are left out that had nothing
-// to do.
+// to do, and those that a failure stopped: the failure names them.
 func (r *Result) rows() (out []*JobResult) {
 	for i := range r.Jobs {
-		if j := &r.Jobs[i]; len(r.Jobs) <= longestTable || j.Err != nil || j.StepsRun > 0 {
+		j := &r.Jobs[i]
+		eventful := j.StepsRun > 0 || j.Err != nil
+		if len(r.Jobs) <= longestTable || eventful && j.outcome() != ResultSkipped {
 			out = append(out, j)
 		}
 	}
@@ -176,15 +178,14 @@ func steps(run, cached int) string {
 // effects says of several jobs where what they made is, those of a large call that
 // had nothing to do left out.
 func (r *Result) effects(w io.Writer) {
-	stay := 0
 	for _, j := range r.rows() {
-		if j.Err != nil {
-			continue
-		}
-		if lines := j.places(); len(lines) > 0 {
+		if lines := j.places(); j.Err == nil && len(lines) > 0 {
 			fmt.Fprintf(w, "%s:\n  %s\n", j.label(), strings.Join(lines, "\n  "))
 		}
-		if j.InEngine {
+	}
+	stay := 0
+	for i := range r.Jobs {
+		if r.Jobs[i].InEngine {
 			stay++
 		}
 	}
