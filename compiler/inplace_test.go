@@ -209,6 +209,8 @@ func TestDockerfileMistakes(t *testing.T) {
 		{`dockerfile("docker/Dockerfile", { target = "build", ssh = { other = ssh.default } })`, "HB8009", "hbuild.hcl:2"},
 		{`dockerfile("docker/Dockerfile", { no_cache = ["bild"] })`, "HB8009", "hbuild.hcl:2"},
 		{`dockerfile("docker/Dockerfile", { no_cache = { a = 1 } })`, "HB3001", "hbuild.hcl:2"},
+		{`dockerfile("docker/Dockerfile", { context = git("https://example.com/a.git", { keep_git_dir = true }) })`, "HB3002", "hbuild.hcl:2"},
+		{`dockerfile("docker/Dockerfile", { context = image("alpine:3.22") })`, "HB3002", "hbuild.hcl:2"},
 		{`dockerfile("docker/Dockerfile", { network = "hots" })`, "HB3018", "hbuild.hcl:2"},
 		{`dockerfile("docker/Dockerfile", { hosts = { a = "b" } })`, "HB3036", "hbuild.hcl:2"},
 		{`dockerfile("docker/Dockerfile", { ulimits = { nofil = 1 } })`, "HB3037", "hbuild.hcl:2"},

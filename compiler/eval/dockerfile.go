@@ -141,8 +141,8 @@ var replacements = []Kind{kStage, KindImage, KindScratch, kContext, KindGit, Kin
 // readContexts reads context and contexts.
 func (d *Dockerfile) readContexts(o options) (err error) {
 	if v, ok := o["context"]; ok {
-		if d.Context = FromCty(v); d.Context == nil || d.Context.Kind != kContext {
-			return &codedError{diag.WrongKind, "context takes a context", "It is " + describe(v) + "; write context.NAME."}
+		if d.Context = FromCty(v); d.Context == nil || d.Context.Kind != kContext && !d.Context.isRepository() {
+			return &codedError{diag.WrongKind, "context takes a context", "It is " + describe(v) + "; write context.NAME, or git() with an address that says all."}
 		}
 	}
 	d.Contexts, err = o.values("contexts", func(v *Value) string { return "" }, replacements...)

@@ -117,7 +117,7 @@ func (ev *Evaluator) importDockerfile(it *item, v *Value) *nested {
 	if !ok {
 		return nil
 	}
-	ctx := ev.dockerfileContext(d)
+	ctx := ev.dockerfileContext(it, d)
 	if ctx == nil {
 		return nil
 	}
@@ -191,7 +191,10 @@ func (ev *Evaluator) readDockerfile(it *item, d *Dockerfile) (string, []byte, bo
 // dockerfileContext is what the COPY of a Dockerfile reads; nil after an error. As
 // for docker build, an ignore file that is the Dockerfile's own takes the place of
 // the context's, unless the context names one.
-func (ev *Evaluator) dockerfileContext(d *Dockerfile) *ir.Context {
+func (ev *Evaluator) dockerfileContext(it *item, d *Dockerfile) *ir.Context {
+	if d.Context != nil && d.Context.Kind == KindGit {
+		return ev.repository(it, d.Context)
+	}
 	c := ev.DefaultContext()
 	node := ev.mod.Lookup(lang.KindContext, defaultContext)
 	var inst *Instance
@@ -267,7 +270,7 @@ func (u *inPlace) imageSource(img *Image) ir.Source {
 	if v == nil {
 		return nil
 	}
-	if c := u.repository(v); c != nil {
+	if c := u.ev.repository(u.it, v); c != nil {
 		return ir.ContextSource{Context: c}
 	}
 	return u.note(u.ev.source(u.it, v, u.platform))
@@ -288,7 +291,7 @@ func (u *inPlace) root(v *Value) ir.Root {
 		u.foreign[st] = true
 		return ir.StageRoot{Stage: st}
 	}
-	if c := u.repository(v); c != nil {
+	if c := u.ev.repository(u.it, v); c != nil {
 		return ir.ContextRoot{Context: c, Range: u.it.rng}
 	}
 	switch src := u.note(u.ev.source(u.it, v, u.platform)).(type) {
@@ -302,13 +305,19 @@ func (u *inPlace) root(v *Value) ir.Root {
 
 // repository is the context that a git repository is, as docker build's
 // --build-context has it; nil for what that cannot say.
-func (u *inPlace) repository(v *Value) *ir.Context {
-	if v.Kind != KindGit || v.Remote.Checksum != "" || v.Remote.KeepGitDir != nil || strings.Contains(v.Remote.URL, "$") || strings.HasPrefix(v.Remote.URL, "ssh:") {
+func (ev *Evaluator) repository(it *item, v *Value) *ir.Context {
+	if !v.isRepository() {
 		return nil
 	}
-	c := u.ev.implicit("git", v.Remote.URL, "git "+v.Remote.URL)
-	c.Range = u.it.rng
+	c := ev.implicit("git", v.Remote.URL, "git "+v.Remote.URL)
+	c.Range = it.rng
 	return c
+}
+
+// isRepository reports a git() whose address says all of it, in a form that
+// BuildKit takes for a context.
+func (v *Value) isRepository() bool {
+	return v.Kind == KindGit && v.Remote.Checksum == "" && v.Remote.KeepGitDir == nil && !strings.Contains(v.Remote.URL, "$") && !strings.HasPrefix(v.Remote.URL, "ssh:")
 }
 
 // note remembers the stages that are not the Dockerfile's.

@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -47,6 +48,9 @@ var auto = map[string]string{
 	"BUILDPLATFORM": "platform.build.id", "BUILDOS": "platform.build.os", "BUILDARCH": "platform.build.arch", "BUILDVARIANT": "platform.build.variant",
 	"TARGETOSVERSION": "", "BUILDOSVERSION": "", "TARGETSTAGE": "",
 }
+
+// argEpoch is the argument that says what time images have.
+const argEpoch = "SOURCE_DATE_EPOCH"
 
 // predefined are the arguments that BuildKit takes without a declaration, and
 // that a target's build_args set.
@@ -397,6 +401,8 @@ func (im *importer) stageArg(st *stage, s *step, a instructions.KeyValuePairOpti
 			if predefined[a.Key] && !given {
 				return null, true
 			}
+		} else if _, err := strconv.ParseInt(im.epochValue(), 10, 64); a.Key == argEpoch && err != nil {
+			return null, true // the time that is found
 		}
 		if m != nil {
 			m.used = true

@@ -274,23 +274,45 @@ func (im *importer) asksTargetStage() (asks bool) {
 	return asks
 }
 
-// epoch is the time that the Dockerfile gives its images.
-func (im *importer) epoch() expr {
-	m := im.metaOf("SOURCE_DATE_EPOCH")
-	if m == nil || m.value == nil {
-		return nil
-	}
-	if v := im.varOf["SOURCE_DATE_EPOCH"]; v != nil {
-		return raw("var." + v.name)
+// epochValue is what an argument above all stages says of the images' time; "" for
+// nothing.
+func (im *importer) epochValue() string {
+	if m := im.metaOf(argEpoch); m == nil || m.value == nil {
+		return ""
 	}
 	env, _ := im.globals()
-	v, _ := env.Get(m.key)
+	v, _ := env.Get(argEpoch)
+	return v
+}
+
+// epochStage is the stage whose source has the images' time; nil for none.
+func (im *importer) epochStage() *stage {
+	v := im.epochValue()
+	if v == "" || v == "context" {
+		return nil
+	}
+	return im.stageNamed(v)
+}
+
+// epoch is the time that the Dockerfile gives its images.
+func (im *importer) epoch() expr {
+	v := im.epochValue()
 	if v == "" {
 		return nil
 	}
-	if _, err := strconv.ParseInt(v, 10, 64); err != nil {
-		im.unsayable(m.node, "A time that is not a number", "SOURCE_DATE_EPOCH is %q; a target of hbuild takes seconds since 1970.", v)
-		return nil
+	m := im.metaOf(argEpoch)
+	if _, err := strconv.ParseInt(v, 10, 64); err == nil {
+		if x := im.varOf[argEpoch]; x != nil {
+			return raw("var." + x.name)
+		}
+		return raw(v)
 	}
-	return raw(v)
+	if v == "context" {
+		return raw("context.default")
+	}
+	if st := im.epochStage(); st != nil {
+		return raw("stage." + st.name)
+	}
+	im.errorf(CodeInvalid, m.node, "invalid SOURCE_DATE_EPOCH: "+v, "It is a number of seconds, \"context\", or the name of a stage.")
+	return nil
 }

@@ -96,6 +96,9 @@ func (im *importer) resolve() bool {
 		}
 	}
 	im.want(target)
+	if st := im.epochStage(); st != nil {
+		im.want(st)
+	}
 	if im.opt.Target == "" {
 		im.core = map[*stage]bool{}
 		for _, st := range im.stages {

@@ -345,6 +345,7 @@ func (p *Pair) lower(ctx context.Context, g *ir.Graph, t *ir.Target) (*llb.Resul
 	caps := pb.Caps.CapSet(pb.Caps.All())
 	return llb.Lower(ctx, g, llb.Requests(t)[0], llb.Options{
 		Resolver: p.base.resolver(), BuildPlatforms: []ocispecs.Platform{oracle.BuildPlatform}, Caps: &caps,
+		Sources: oracle.NewClient(oracle.Options{}),
 	})
 }
 
