@@ -45,6 +45,7 @@ var update = flag.Bool("update", false, "write expected results anew")
 //	```dockerfile part addr=A   lines that stand together in it
 //	```console exit=2           commands after "$ " and their output, run in the
 //	                            module before it; a line "..." stands for any
+//	```bake                     a file of docker buildx bake, which must take it
 //	<!-- run: COMMAND -->       runs before the next console block, unseen
 //
 // There are no other languages, so no block is left out.
@@ -289,7 +290,7 @@ func TestReadme(t *testing.T) { runDocument(t, "../README.md") }
 // TestLinks looks for what the documents point at.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
-	for _, name := range []string{"language.md", "lowering.md", "../README.md", "../CONTRIBUTING.md"} {
+	for _, name := range []string{"language.md", "lowering.md", "patterns.md", "../README.md", "../CONTRIBUTING.md"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Error(err)
@@ -319,6 +320,8 @@ func runDocument(t *testing.T, name string) {
 				d.runConsole(t, b, m, changed)
 			case "yaml":
 				d.runYAML(t, b, m)
+			case "bake":
+				d.runBake(t, b)
 			default:
 				t.Fatalf("%s:%d: blocks of %q are not run, so there can be none", d.name, b.line, b.lang)
 			}
