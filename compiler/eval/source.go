@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -36,6 +37,10 @@ func (ev *Evaluator) checkSource(src ir.Source, w ir.Word, it *item) {
 	}
 }
 
+// mayBeMissing matches how Dockerfiles say that a file is optional: `go.su[m]`,
+// `yarn.lock*`.
+var mayBeMissing = regexp.MustCompile(`^([^*?[\]\\]*(\[[^*?[\]\\^-]\][^*?[\]\\]*)+|[^*?[\]\\]*[^*?[\]\\/.]\*)$`)
+
 // checkPath warns of a path or a pattern that nothing in a context has.
 func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	rel := strings.TrimPrefix(path.Clean("/"+p), "/")
@@ -45,7 +50,7 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	}
 	summary, detail := fmt.Sprintf("%q is not in the context", p), ""
 	if strings.ContainsAny(rel, `*?[\`) {
-		if ev.matches(full) {
+		if mayBeMissing.MatchString(rel) || ev.matches(full) {
 			return
 		}
 		summary = fmt.Sprintf("%q matches nothing in the context", p)

@@ -174,6 +174,8 @@ stage "a" {
   copy { files = { "/1" = "src/a.*" } }
   copy { files = { "/2" = "src/b.*" } }
   copy { files = { "/3/" = ["src/a.c", "src/b.*"] } }
+  copy { files = { "/may" = "src/b.[c]" } }
+  copy { files = { "/be" = "src/lock*" } }
   copy {
     src      = "src/b.*"
     dest     = "/4"
@@ -196,7 +198,7 @@ target "x" { image = stage.a }
 	}
 	sort.Strings(got)
 	want := []string{
-		`16 HB7003 "src/none" is not in the context`,
+		`18 HB7003 "src/none" is not in the context`,
 		`2 HB7003 "*.h" matches nothing in the context`,
 		`2 HB7003 "/none" is not in the context`,
 		`2 HB7003 "gone/**" matches nothing in the context`,
