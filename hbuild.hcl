@@ -3,15 +3,28 @@
 #
 #   hbuild build                      the frontend image, for both platforms
 #   hbuild build release              dist/hbuild-OS-ARCH
+#   hbuild build release --var version=v1.0.0
 #   hbuild build test-scanner         a stand-in for BuildKit's SBOM scanner
 
 variable "version" {
   type        = string
-  default     = "latest"
-  description = "The tag of the frontend image"
+  default     = null
+  description = "The release: what hbuild version says, and the frontend image's tag"
+
+  validation {
+    condition     = var.version == null || can(regex("^[0-9A-Za-z][0-9A-Za-z._-]*$", var.version))
+    error_message = "A version is a tag, such as v1.0.0"
+  }
 }
 
 locals {
+  # What a program is linked with. A release knows its version and its commit; the
+  # checkout is not in the build.
+  ldflags = join(" ", concat(["-s", "-w"],
+    var.version == null ? [] : ["-X main.version=${var.version}"],
+    var.version == null || git.commit == null ? [] : ["-X main.commit=${git.commit}"],
+  ))
+
   # What the release is built for.
   programs = {
     for p in setproduct(["linux", "darwin"], ["amd64", "arm64"]) :
@@ -53,7 +66,7 @@ stage "program" {
   from     = stage.source
 
   run {
-    command = "GOOS=${each.value.os} GOARCH=${each.value.arch} go build -trimpath -ldflags '-s -w' -o /out/hbuild ./cmd/hbuild"
+    command = "GOOS=${each.value.os} GOARCH=${each.value.arch} go build -trimpath -ldflags '${local.ldflags}' -o /out/hbuild ./cmd/hbuild"
     mounts = {
       "/go/pkg/mod"           = cache.gomod
       "/root/.cache/go-build" = cache.gobuild
@@ -104,7 +117,7 @@ stage "frontend" {
 # The image of # syntax= lines.
 target "frontend" {
   image     = stage.frontend
-  tags      = ["hbuild/frontend:${var.version}"]
+  tags      = ["hbuild/frontend:${coalesce(var.version, "latest")}"]
   platforms = ["linux/amd64", "linux/arm64"]
 }
 

@@ -21,7 +21,12 @@ type versionInfo struct {
 	Platform string `json:"platform"` // "linux/amd64"
 }
 
-// buildVersion reads what the Go command wrote into the program.
+// A release is linked with both (hbuild.hcl), because it is built without its
+// checkout: -ldflags '-X main.version=v1.0.0 -X main.commit=…'.
+var version, commit string
+
+// buildVersion is what the linker was told, and else what the Go command wrote into
+// the program.
 func buildVersion() versionInfo {
 	v := versionInfo{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -40,6 +45,12 @@ func buildVersion() versionInfo {
 		case "vcs.modified":
 			v.Modified = s.Value == "true"
 		}
+	}
+	if version != "" {
+		v.Version = version
+	}
+	if commit != "" {
+		v.Commit = commit
 	}
 	for _, dep := range info.Deps {
 		if dep.Path == "github.com/moby/buildkit" {

@@ -52,6 +52,13 @@ func TestSelf(t *testing.T) {
 		t.Errorf("the frontend image has %d bytes, more than %d", size, maxImage)
 	}
 
+	// A program of the release, which knows its version without its checkout.
+	out := t.TempDir()
+	ok(t, run(t, "../..", nil, hbuild, "build", "artifact.program.linux-"+runtime.GOARCH, "--engine", testengine.Start(t), "--var", "version=v1.2.3",
+		"-o", "type=local,dest="+out, "--progress", "plain"))
+	says(t, ok(t, run(t, out, nil, filepath.Join(out, "hbuild"), "version", "--format", "json")).stdout, `"version": "v1.2.3"`, `"commit": "`, `"platform": "linux/`+runtime.GOARCH)
+	fails(t, run(t, "../..", nil, hbuild, "build", "release", "--var", "version='; true"), "HB3010", "A version is a tag")
+
 	dir := module(t, ref, map[string]string{"hbuild.hcl": hello, "data.txt": "self"})
 	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "files", "-o", "out", "."))
 	if got := content(t, filepath.Join(dir, "out/dist/out.txt")); got != "hello, self\n" {
