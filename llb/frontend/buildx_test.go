@@ -765,3 +765,59 @@ target "default" {
 		t.Errorf("there are %q, not %q", got, want)
 	}
 }
+
+// TestModules builds what other modules of the context have: by an output, by an
+// address, with what the root gives them.
+func TestModules(t *testing.T) {
+	fe := frontendImage(t)
+	files := map[string]string{"hbuild.hcl": `
+variable "word" {
+  type    = string
+  default = "hello"
+}
+
+stage "base" {
+  from = image("busybox:1.37")
+  run { command = "echo base > /base" }
+}
+
+module "api" {
+  source = "./services/api"
+  base   = stage.base
+  word   = var.word
+}
+
+target "default" {
+  image = module.api.image
+}
+`, "services/api/hbuild.hcl": `
+variable "base" { type = stage }
+variable "word" { type = string }
+
+stage "app" {
+  from = var.base
+  copy { files = { "/api.txt" = "api.txt" } }
+  run { command = "echo ${var.word} > /word" }
+}
+
+output "image" { value = stage.app }
+
+# The service.
+target "app" { image = stage.app }
+`, "services/api/api.txt": "api"}
+	dir := module(t, fe.ref, files)
+	for _, target := range []string{"default", "api/app", "api/stage.app"} {
+		out := t.TempDir()
+		ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", target, "--build-arg", "word="+target, "-o", out, "."))
+		for name, want := range map[string]string{"base": "base\n", "api.txt": "api", "word": target + "\n"} {
+			if got := content(t, filepath.Join(out, name)); got != want {
+				t.Errorf("%s: %s has %q", target, name, got)
+			}
+		}
+	}
+	says(t, ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=targets", ".")).stdout, "api/app", "The service.", "default (default)", "stage.base")
+	says(t, ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--call=outline", "--target", "api/app", ".")).stdout, "word", "hello")
+	write(t, filepath.Join(dir, "services/api/hbuild.hcl"), strings.Replace(files["services/api/hbuild.hcl"], "value = stage.app", "value = stage.ap", 1))
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "."), "services/api/hbuild.hcl:11", `>>> output "image" { value = stage.ap }`, "called here as module.api", "There are: app")
+	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--target", "api/ap", "."), "HB2022")
+}

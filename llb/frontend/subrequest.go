@@ -72,20 +72,28 @@ func (b *builder) listTargets(ctx context.Context) (*targets.List, error) {
 	}
 	l := &locations{m: m}
 	out := &targets.List{}
+	modules := m.Below()
 	for _, kind := range []lang.Kind{lang.KindGroup, lang.KindTarget, lang.KindTest, lang.KindStage, lang.KindArtifact} {
-		for _, n := range m.Module.Decls {
-			if n.Base().Kind != kind {
-				continue
-			}
-			for _, i := range m.Evaluator().Instances(n) {
-				t := targets.Target{Name: i.Name(), Description: describe(m, n), Location: l.of(n.Base().Range)}
-				if kind == lang.KindStage || kind == lang.KindArtifact {
-					t.Name = string(kind) + "." + t.Name
+		word := ""
+		if kind == lang.KindStage || kind == lang.KindArtifact {
+			word = string(kind) + "."
+			modules = modules[:1] // of modules it would be a very long list
+		}
+		for _, ev := range modules {
+			for _, n := range ev.Module().Decls {
+				if n.Base().Kind != kind {
+					continue
 				}
-				t.Default = t.Name == "default"
-				out.Targets = append(out.Targets, t)
+				for _, i := range ev.Instances(n) {
+					t := targets.Target{Name: ev.At(word + i.Name()), Description: describe(ev, n), Location: l.of(n.Base().Range)}
+					t.Default = t.Name == "default"
+					out.Targets = append(out.Targets, t)
+				}
 			}
 		}
+	}
+	if diags := m.Diagnostics(); diags.HasErrors() { // of a module, which was read just now
+		return nil, m.failure(diags)
 	}
 	out.Sources = l.sources()
 	return out, nil
@@ -93,14 +101,14 @@ func (b *builder) listTargets(ctx context.Context) (*targets.List, error) {
 
 // describe is what a list says of a declaration: its description, else the first
 // line of the comment above it; a group also tells what it stands for.
-func describe(m *module, n lang.Node) string {
+func describe(ev *eval.Evaluator, n lang.Node) string {
 	text := ""
 	if a := lang.AttrOf(n, "description"); a != nil {
-		if v, diags := m.Evaluator().Expression(a.Expr); !diags.HasErrors() {
+		if v, diags := ev.Expression(a.Expr); !diags.HasErrors() {
 			text = textOf(v)
 		}
 	}
-	if c := m.Module.CommentAbove(n.Base().Range); text == "" && len(c) > 0 {
+	if c := ev.Module().CommentAbove(n.Base().Range); text == "" && len(c) > 0 {
 		text = c[0]
 		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(text)), "syntax=") {
 			text = ""
@@ -108,8 +116,8 @@ func describe(m *module, n lang.Node) string {
 	}
 	if g, ok := n.(*lang.Group); ok {
 		var names []string
-		for _, i := range m.Evaluator().Instances(g) {
-			for _, t := range m.Evaluator().Group(i) {
+		for _, i := range ev.Instances(g) {
+			for _, t := range ev.Group(i) {
 				names = append(names, t.Name())
 			}
 		}
@@ -153,7 +161,7 @@ func (b *builder) outline(ctx context.Context) (*outline.Outline, error) {
 	l := &locations{m: m}
 	out := &outline.Outline{Name: sel.target.Name, Description: sel.target.Description}
 	for _, v := range usedVariables(m, sel.graph) {
-		arg := outline.Arg{Name: v.Name, Description: describe(m, v), Location: l.of(v.Range)}
+		arg := outline.Arg{Name: v.Name, Description: describe(m.Evaluator(), v), Location: l.of(v.Range)}
 		if expr, diags := lang.ParseValue(lang.Source{Name: "<outline>", Data: []byte("var." + v.Name)}, false); !diags.HasErrors() {
 			if val, diags := m.Evaluator().Expression(expr); !diags.HasErrors() {
 				arg.Value = textOf(val)
@@ -195,6 +203,14 @@ func usedVariables(m *module, g *ir.Graph) []*lang.Variable {
 	for _, n := range m.Module.Decls {
 		if roots[n.Base().Range] {
 			walk(n)
+		}
+	}
+	for _, t := range g.Targets { // of a module: what the root gives it
+		if name, _, ok := strings.Cut(t.Name, "/"); ok {
+			name, _, _ = strings.Cut(name, ".")
+			if n := m.Module.Lookup(lang.KindModule, name); n != nil {
+				walk(n)
+			}
 		}
 	}
 	var out []*lang.Variable
