@@ -229,7 +229,7 @@ func (b *lister) instance(i *eval.Instance) {
 	case *lang.Group:
 		g := Group{Head: h, Targets: []string{}}
 		for _, t := range ev.Group(i) {
-			g.Targets = append(g.Targets, t.Name())
+			g.Targets = append(g.Targets, ev.Target(t, nil).Name)
 		}
 		b.l.Groups = append(b.l.Groups, g)
 	case *lang.Target:

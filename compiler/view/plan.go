@@ -28,11 +28,14 @@ func WritePlan(w io.Writer, g *ir.Graph) error {
 			tests++
 		}
 	}
-	sum := count(len(g.Targets)-tests, "target")
-	if tests > 0 {
-		sum += ", " + count(tests, "test")
+	var sum []string
+	if n := len(g.Targets) - tests; n > 0 {
+		sum = append(sum, count(n, "target"))
 	}
-	_, err := fmt.Fprintf(w, "\n%s, %s, %s.\n", sum, count(len(g.Stages), "stage"), count(steps(g.Stages), "step"))
+	if tests > 0 {
+		sum = append(sum, count(tests, "test"))
+	}
+	_, err := fmt.Fprintf(w, "\n%s, %s, %s.\n", strings.Join(sum, ", "), count(len(g.Stages), "stage"), count(steps(g.Stages), "step"))
 	return err
 }
 

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -378,8 +377,29 @@ func nameOf(t *ir.Target) string {
 	if !t.Test {
 		return t.Name
 	}
-	dir, name := path.Split(t.Name)
-	return dir + "test." + name
+	at := len(t.Name)
+	for range strings.Count(lastPart(t.Addr), "/") + 1 { // a key may hold slashes
+		at = strings.LastIndexByte(t.Name[:max(at, 0)], '/')
+	}
+	return t.Name[:at+1] + "test." + t.Name[at+1:]
+}
+
+// lastPart is an address without the modules that it leads through.
+func lastPart(addr string) string {
+	depth, from := 0, 0
+	for i, c := range addr {
+		switch c {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		case '/':
+			if depth == 0 {
+				from = i + 1
+			}
+		}
+	}
+	return addr[from:]
 }
 
 // targetAddr matches the addresses of targets, those in modules too: target.t,

@@ -257,12 +257,13 @@ func stepFailed(e *solve.StepError, at hcl.Range) *hcl.Diagnostic {
 		summary = fmt.Sprintf("The step %q failed with exit code %d", e.Step, e.ExitCode)
 	}
 	var b strings.Builder
-	what := "Target " + e.Target
-	if name, ok := strings.CutPrefix(e.Target, "test."); ok {
-		what = "Test " + name
+	what, own := "Target "+e.Target, false
+	if last := lastPart(e.Target); strings.HasPrefix(last, "test.") {
+		what = "Test " + strings.TrimSuffix(e.Target, last) + strings.TrimPrefix(last, "test.")
+		own = strings.Contains(e.Stage, "test-") // the stage has the test's name
 	}
 	b.WriteString(what)
-	if e.Stage != "" && !strings.HasPrefix(e.Stage, "test-") {
+	if e.Stage != "" && !own {
 		fmt.Fprintf(&b, ", stage %s", e.Stage)
 	}
 	b.WriteString(".")

@@ -16,6 +16,13 @@
 // build that sends something to this side, an archive or a directory, has a small
 // session of its own; there are never more of them than [Request.Parallel].
 //
+// # Tests
+//
+// A test is a job that is only solved. What it gates is solved beside it and
+// exported when it has passed; a job whose tests have passed before its turn comes
+// is exported at once, which solves it once less. A failing test cancels nothing:
+// it stops what it gates, whatever [Request.KeepGoing] says.
+//
 // # All or nothing
 //
 // Everything received is written beside its destination first and moved into
