@@ -126,6 +126,12 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 	if err := o.steps.apply(p, g); err != nil {
 		return err
 	}
+	if len(g.Targets) == 0 {
+		// Targets that are chosen by what has changed may be none: no mistake, but
+		// nobody should take it for a build.
+		fmt.Fprintf(a.stderr, "hbuild: warning: nothing is built: %s for no target\n", standsFor(o.addrs))
+		return nil
+	}
 	if o.dryRun {
 		return view.WritePlan(a.stdout, g)
 	}
@@ -134,6 +140,17 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 		return err
 	}
 	return a.buildGraph(ctx, p, g, o, opt)
+}
+
+// standsFor begins a sentence about what addresses mean.
+func standsFor(addrs []string) string {
+	switch len(addrs) {
+	case 0:
+		return `"default" stands`
+	case 1:
+		return fmt.Sprintf("%q stands", addrs[0])
+	}
+	return fmt.Sprintf("%q stand", addrs)
 }
 
 // options reads the flags that the solver takes.
@@ -149,6 +166,9 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 	}
 	if o.steps.options.Network == ir.NetHost {
 		opt.Allow = append(opt.Allow, "network.host") // the caller asks for it by name
+	}
+	if o.parallel < 0 {
+		return opt, usagef("-j, --jobs takes a number above zero, not %d.", o.parallel)
 	}
 	if o.push && o.noPush {
 		return opt, usagef("--push and --no-push exclude each other.")

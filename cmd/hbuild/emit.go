@@ -95,6 +95,9 @@ func theTarget(g *ir.Graph, addr string) (*ir.Target, error) {
 			found, names = append(found, t), append(names, t.Name)
 		}
 	}
+	if len(found) == 0 {
+		return nil, usagef("%s for no target.", standsFor([]string{addr}))
+	}
 	if len(found) != 1 {
 		return nil, usagef("One target is emitted at a time, and %q is %d: %s.", addr, len(found), strings.Join(names, ", "))
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -138,6 +139,23 @@ func flagError(cmd *cobra.Command, err error) error {
 			msg += fmt.Sprintf(" Did you mean --%s?", near)
 		}
 		return &usageError{msg: msg, hint: cmd.CommandPath()}
+	}
+	var invalid *pflag.InvalidValueError
+	var number *strconv.NumError
+	if errors.As(err, &invalid) && errors.As(err, &number) {
+		f := invalid.GetFlag()
+		names := "--" + f.Name
+		if f.Shorthand != "" {
+			names = "-" + f.Shorthand + ", " + names
+		}
+		what := "a whole number"
+		switch {
+		case f.Value.Type() == "bool":
+			what = "true or false"
+		case errors.Is(number, strconv.ErrRange):
+			what = "a smaller number"
+		}
+		return &usageError{msg: fmt.Sprintf("%s takes %s, not %q.", names, what, invalid.GetValue()), hint: cmd.CommandPath()}
 	}
 	return &usageError{msg: sentence(err.Error()), hint: cmd.CommandPath()}
 }
