@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"bytes"
 	"cmp"
 	"regexp"
 	"strings"
@@ -127,7 +128,9 @@ func (t *tracker) hideUnshown(out *client.SolveStatus) {
 		}
 	}
 	for _, w := range out.Warnings {
-		if shown(w.Vertex) {
+		// Files of several targets are one result of references that BuildKit takes
+		// for platforms, and finds too many.
+		if shown(w.Vertex) && !bytes.HasPrefix(w.Short, []byte("Requested platforms ")) {
 			warnings = append(warnings, w)
 		}
 	}
