@@ -188,6 +188,7 @@ type lowering struct {
 	graph *ir.Graph
 	opt   Options
 	reqs  []llb.Request
+	first map[*ir.Target]int // the index of a target's first request
 	given *Givens
 	once  sync.Once
 	out   []*llb.Result
@@ -201,8 +202,9 @@ type lowering struct {
 func (l *lowering) failed() error { return &DiagnosticsError{Diags: l.diags, Cause: l.cause} }
 
 func newLowering(g *ir.Graph, opt Options) *lowering {
-	l := &lowering{graph: g, opt: opt}
+	l := &lowering{graph: g, opt: opt, first: map[*ir.Target]int{}}
 	for _, t := range g.Targets {
+		l.first[t] = len(l.reqs)
 		l.reqs = append(l.reqs, llb.Requests(t)...)
 	}
 	for i := range l.reqs {
@@ -335,7 +337,7 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 	}
 	if t.Test {
 		j.Test, j.SolveOnly = true, true
-		j.Builds = []solve.PlatformBuild{{Image: l.callback(l.first(t))}}
+		j.Builds = []solve.PlatformBuild{{Image: l.callback(l.first[t])}}
 		return j, nil
 	}
 	if len(t.Annotations) > 0 {
@@ -345,7 +347,7 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 		}
 	}
 	hasImage := false
-	first := l.first(t)
+	first := l.first[t]
 	for _, b := range t.Builds {
 		pb := solve.PlatformBuild{Platform: b.Platform}
 		if b.Image != nil {
@@ -405,18 +407,6 @@ func lastPart(addr string) string {
 // targetAddr matches the addresses of targets, those in modules too: target.t,
 // svc["api"]/target.t. Not those of stages and artifacts.
 var targetAddr = regexp.MustCompile(`^(?:[^/"]*(?:\["(?:[^"\\]|\\.)*"\])?/)*target\.`)
-
-// first is the index of a target's first request.
-func (l *lowering) first(t *ir.Target) int {
-	n := 0
-	for _, o := range l.graph.Targets {
-		if o == t {
-			break
-		}
-		n += len(llb.Requests(o))
-	}
-	return n
-}
 
 // outputsFor chooses the outputs that a target can give: a target of files alone
 // has no image, and goes on writing its files where an image is asked for.
