@@ -31,5 +31,5 @@ ls -l "$out/http-server.tar" "$example/bin/server"
 say "the page it serves"
 "$example/bin/server" -self-test
 
-steps=$(sed -n 's/.*"steps_run": \([0-9]*\).*/\1/p' "$out/prod.json" "$out/bin.json" | paste -sd+ | { read -r sum; echo $((sum)); })
+steps=$(sed -n 's/^  "steps_run": \([0-9]*\).*/\1/p' "$out/prod.json" "$out/bin.json" | paste -sd+ | { read -r sum; echo $((sum)); })
 say "$steps steps run (a step that nothing changed for is not run again)"
