@@ -2,10 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/hbuild/hbuild/internal/testengine"
 	"github.com/hbuild/hbuild/llb/solve"
 )
 
@@ -98,6 +103,43 @@ func TestTestGates(t *testing.T) {
 		}
 		// What failed runs again, all else is there.
 		m.build("all", "--var", "id="+id, "--var", "code=0").exits(0).says("test.bad passed 1 1", "test.unit passed 0 2", "6 targets, 4 tests in")
+	}
+}
+
+// TestTestGatesPushes: what a failing test gates is not in the registry, and what
+// another target pushes is; with --atomic nothing is.
+func TestTestGatesPushes(t *testing.T) {
+	m := newModule(t, gated)
+	repository := testengine.Registry(t) + "/gates/" + strings.ToLower(unique())
+	set := func(target string) []string {
+		return []string{"--set", fmt.Sprintf(`%s.tags=["%s:%s"]`, target, repository, target), "--set", target + ".push=true"}
+	}
+	pushed := func(target string) bool {
+		ref, err := name.ParseReference(repository + ":" + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = remote.Head(ref)
+		return err == nil
+	}
+	m.write("hbuild.hcl", m.read("hbuild.hcl")+`
+target "second" {
+  image    = stage.base
+  requires = [test.unit]
+}
+`)
+	args := slices.Concat([]string{"image", "second", "--var", "id=" + unique()}, set("image"), set("second"))
+	m.build(append(args, "--atomic")...).exits(1).saysNot("pushed ")
+	if pushed("image") || pushed("second") {
+		t.Error("--atomic has pushed")
+	}
+	m.build(args...).exits(1).says("pushed "+repository+":second@sha256:", "image skipped: test.bad failed").saysNot("pushed " + repository + ":image")
+	if pushed("image") || !pushed("second") {
+		t.Errorf("image is pushed: %v, second: %v", pushed("image"), pushed("second"))
+	}
+	m.build(append(args, "--atomic", "--var", "code=0")...).exits(0)
+	if !pushed("image") {
+		t.Error("image is not pushed although its test passes")
 	}
 }
 
@@ -248,4 +290,37 @@ target "svc" {
 	if n < 120 {
 		t.Errorf("%d vertexes in the raw stream", n)
 	}
+}
+
+// TestTestRunsBesideItsTarget: neither the test nor a step of the target that it
+// gates ends before the other has begun.
+func TestTestRunsBesideItsTarget(t *testing.T) {
+	m := newModule(t, `
+-- hbuild.hcl --
+variable "id" {}
+cache "meeting" {}
+function "meet" {
+  params = [me, other]
+  result = "touch /c/${me}-${var.id}; i=0; until [ -e /c/${other}-${var.id} ]; do i=$((i+1)); [ $i -lt 600 ] || exit 7; sleep 0.1; done"
+}
+stage "app" {
+  from = image("alpine:3.22")
+  run {
+    command = meet("target", "test")
+    mounts  = { "/c" = cache.meeting }
+  }
+}
+test "app" {
+  from = image("alpine:3.22")
+  run {
+    command = meet("test", "target")
+    mounts  = { "/c" = cache.meeting }
+  }
+}
+target "prod" {
+  image    = stage.app
+  requires = [test.app]
+}
+`)
+	m.build("prod", "--var", "id="+unique()).exits(0).says("prod done 1 0", "test.app passed 1 0")
 }
