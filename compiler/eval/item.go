@@ -3,7 +3,9 @@ package eval
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -165,6 +167,11 @@ func (ev *Evaluator) str(it *item) (string, bool) {
 		return v.AsString(), true
 	}
 	if t := v.Type(); t == cty.Number || t == cty.Bool {
+		if t == cty.Number { // cty's way is slow, and ports are numbers
+			if n, exact := v.AsBigFloat().Int64(); exact == big.Exact {
+				return strconv.FormatInt(n, 10), true
+			}
+		}
 		if s, err := convert.Convert(v, cty.String); err == nil {
 			return s.AsString(), true
 		}
