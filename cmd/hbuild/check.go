@@ -88,12 +88,16 @@ func (a *app) check(o *checkOptions) error {
 
 // counted says how much was checked.
 func (p *program) counted() string {
-	modules, targets, stages := p.Evaluator().Modules(), 0, 0
+	modules, targets, stages, tests := p.Evaluator().Modules(), 0, 0, 0
 	for _, m := range modules {
 		targets += len(m.Names(lang.KindTarget))
 		stages += len(m.Names(lang.KindStage))
+		tests += len(m.Names(lang.KindTest))
 	}
 	text := count(targets, "target") + ", " + count(stages, "stage")
+	if tests > 0 {
+		text += ", " + count(tests, "test")
+	}
 	if len(modules) > 1 {
 		text += " in " + count(len(modules), "module")
 	}
