@@ -215,6 +215,7 @@ func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildO
 		return &exitError{Code: exitUnreachable, Err: err}
 	}
 	defer c.Close()
+	opt.Dialer = e.Dialer(c)
 	res, diags, err := build.Run(ctx, c, g, opt)
 	if err == nil {
 		if err := report(p.allowed(diags)); err != nil {

@@ -485,6 +485,27 @@ group "files" { targets = [target.file] }
 group "images" { targets = [target.image] }
 `
 
+// TestManyInterruptedFiles: ^C while files and archives are being received.
+func TestManyInterruptedFiles(t *testing.T) {
+	m := newModule(t, large)
+	id := "id=" + unique()
+	m.build("stage.s", "--var", id).exits(0)
+	m.interrupt(func() { m.waitFor(".hbuild-tmp-*/new/*") }, "files", "--var", id).exits(130).saysNot("error[")
+	m.has()
+	m.interrupt(func() { m.waitFor(".hbuild-tmp-*") }, "images", "--var", id).exits(130).saysNot("error[")
+	for _, name := range m.files() {
+		if strings.HasPrefix(name, ".hbuild-tmp-") {
+			t.Errorf("left behind: %s", name)
+		} else if tarNames(t, []byte(m.read(name))) == nil {
+			t.Errorf("%s is not whole", name)
+		}
+	}
+	m.build("files", "images", "--var", id).exits(0).says("80 targets", "0 steps run")
+	if n := len(m.files()); n != 81 {
+		t.Errorf("%d files: %v", n, m.files())
+	}
+}
+
 // TestManyDiskFull: there is room for some of the files, and then for all.
 func TestManyDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {

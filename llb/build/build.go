@@ -24,6 +24,7 @@ import (
 	bk "github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -56,6 +57,8 @@ type Options struct {
 	Atomic       bool
 	Progress     solve.Progress
 	MetadataFile string
+	// Dialer is what sessions run over; nil is the client's connection.
+	Dialer session.Dialer
 	// LookupEnv reads the environment that secrets may name.
 	LookupEnv func(string) (string, bool)
 	Stdout    io.Writer
@@ -142,7 +145,7 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 	req := solve.Request{
 		Root: opt.Root, Contexts: contexts(g, opt.Root), OCILayouts: given.Layouts, Uploads: given.Uploads, Allow: opt.Allow, NoCache: opt.NoCache, Pull: opt.Pull,
 		Parallel: opt.Parallel, KeepGoing: opt.KeepGoing, Atomic: opt.Atomic, Progress: opt.Progress, MetadataFile: opt.MetadataFile, Stdout: opt.Stdout,
-		Secrets: secrets(g, opt), SSH: agents(g, opt),
+		Secrets: secrets(g, opt), SSH: agents(g, opt), Dialer: opt.Dialer,
 	}
 	for _, t := range g.Targets {
 		job, err := l.job(t, opt)

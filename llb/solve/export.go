@@ -61,6 +61,11 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 	defer s.close()
 	opt := r.exportOpt(j, true)
 	opt.Exports = []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: s.dir(), Attrs: map[string]string{"platform-split": "true"}}}
+	endSession, err := r.receiveDirs(ctx, &opt)
+	if err != nil {
+		return err
+	}
+	defer endSession()
 	var files []fileRef
 	_, err = r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		refs, err := r.solveAll(ctx, c, j, (*job).fileSystem)
@@ -202,6 +207,11 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		opt.Exports = append(opt.Exports, entry)
 		received = append(received, rc)
 	}
+	endSession, err := r.receiveDirs(ctx, &opt)
+	if err != nil {
+		return err
+	}
+	defer endSession()
 	resp, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		return r.imageResult(ctx, c, j, lowered)
 	}, r.tracker.stream(j.label()))

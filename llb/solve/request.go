@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -46,6 +47,9 @@ type Request struct {
 	// KeepGoing builds what does not depend on a failed target; all failures are
 	// returned. Otherwise the first failure of a job that is no test cancels the rest.
 	KeepGoing bool
+	// Dialer is what sessions run over; nil is the client's connection. A Docker daemon
+	// takes them at an address of its own.
+	Dialer session.Dialer
 	// Atomic exports, pushes and writes nothing before all targets are solved.
 	Atomic bool
 	// Progress is where and how progress is shown.

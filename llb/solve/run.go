@@ -143,6 +143,11 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	defer cancel(nil)
 	r.cancel = cancel
 
+	endSession, err := r.receiveDirs(ctx, &opt)
+	if err != nil {
+		r.tracker.close(ctx)
+		return nil, err
+	}
 	finished := make(chan error, 1)
 	stream := r.tracker.stream("")
 	go func() {
@@ -150,6 +155,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 		finished <- err
 	}()
 	ended, err := r.wait(ctx, finished)
+	endSession()
 	showCtx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
 	r.tracker.close(showCtx)
