@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -40,8 +41,8 @@ type bareImage struct {
 
 // bareChild builds the module in dir the way that is the limit for any client: one
 // session, all solves in one gateway build, and for images one more request each.
-func bareChild(ctx context.Context, address, dir, kind string) error {
-	g, diags := compiler.Load(os.DirFS(dir), ".", compiler.Options{}).Graph([]string{"default"}, nil)
+func bareChild(ctx context.Context, address, dir, kind, what string) error {
+	g, diags := compiler.Load(os.DirFS(dir), ".", compiler.Options{}).Graph([]string{what}, nil)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -107,7 +108,11 @@ func bareBuild(ctx context.Context, c *client.Client, dir string, g *ir.Graph, i
 		return err
 	}
 	opt := client.SolveOpt{SharedSession: s, Internal: true, LocalMounts: map[string]fsutil.FS{}}
-	for _, cx := range append(g.Contexts, g.Targets[0].Main) {
+	all := slices.Clone(g.Contexts)
+	for _, t := range g.Targets {
+		all = append(all, t.Main)
+	}
+	for _, cx := range all {
 		if cx == nil {
 			continue
 		}

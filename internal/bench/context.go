@@ -64,6 +64,9 @@ func contexts(ctx context.Context, o options, rep *report) error {
 	defer end()
 	t := newTable("build", "tool", "time", "client's cpu", "memory", "sent", "walks", "files looked at", "directories read")
 	for _, tool := range tools {
+		if tool.name == nameOneFile {
+			continue // there is one file here anyway
+		}
 		if err := sharedContext(ctx, o, tools, tool, t); err != nil {
 			return fmt.Errorf("%s: %w", tool.name, err)
 		}
@@ -87,8 +90,8 @@ func sharedContext(ctx context.Context, o options, tools []*tool, t *tool, out *
 	}
 	defer goOn()
 	for _, name := range []string{"first", "nothing changed"} {
-		u, err := t.build(ctx, dir, kindSolve)
-		if errors.Is(err, errLate) && t.name != "hbuild" {
+		u, err := t.build(ctx, dir, kindSolve, "default")
+		if errors.Is(err, errLate) && t.name == nameBake {
 			out.row(name, t.name, "> "+seconds(o.limit), "", "", "", "", "", "")
 			return nil
 		} else if err != nil {
@@ -97,11 +100,11 @@ func sharedContext(ctx context.Context, o options, tools []*tool, t *tool, out *
 		row := []string{name, t.name, seconds(u.Wall), seconds(u.CPU), megabytes(u.Memory)}
 		sent, walks, stats, reads := "", "", "", ""
 		if name != "first" {
-			if stats, reads, err = traced(ctx, dir, t.env, t.program, t.args(t, kindSolve)...); err != nil {
+			if stats, reads, err = traced(ctx, dir, t.env, t.program, t.args(t, kindSolve, "default")...); err != nil {
 				return err
 			}
 		}
-		if t.name == "hbuild" {
+		if t.name == nameHbuild {
 			if sent, walks, err = counted(ctx, t, dir, name == "first"); err != nil {
 				return err
 			}

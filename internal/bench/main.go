@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,8 +41,8 @@ func main() {
 	switch {
 	case len(os.Args) > 2 && os.Args[1] == childMeasure:
 		os.Exit(measureChild(os.Args[2:]))
-	case len(os.Args) == 5 && os.Args[1] == childBare:
-		err = bareChild(ctx, os.Args[2], os.Args[3], os.Args[4])
+	case len(os.Args) == 6 && os.Args[1] == childBare:
+		err = bareChild(ctx, os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	case len(os.Args) == 4 && os.Args[1] == childContext:
 		err = contextChild(ctx, os.Args[2], os.Args[3])
 	default:
@@ -73,6 +74,7 @@ func parent(ctx context.Context) error {
 		}
 		o.sizes = append(o.sizes, n)
 	}
+	slices.Sort(o.sizes) // what is too many for Bake is followed by more
 	rep, err := newReport(o)
 	if err != nil {
 		return err

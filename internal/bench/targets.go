@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"testing/fstest"
 	"time"
 
 	"github.com/hbuild/hbuild/internal/benchgen"
@@ -21,15 +23,27 @@ const (
 	kindImages = "image"
 )
 
+// The names of tools. hbuild is measured with a module a service, and with all
+// services in one file.
+const (
+	nameHbuild  = "hbuild"
+	nameOneFile = "one file"
+	nameBake    = "bake"
+)
+
 // tool is one of the programs that are compared.
 type tool struct {
-	name   string
-	daemon *daemon
-	limit  time.Duration
-	// args are the program's arguments, and env is added to its environment.
+	name    string
+	daemon  *daemon
+	limit   time.Duration
 	program string
-	args    func(t *tool, kind string) []string
-	env     []string
+	// args are the program's arguments for what is to be built, as hbuild names it;
+	// env is added to its environment.
+	args func(t *tool, kind, what string) []string
+	env  []string
+	// repository is what it builds, and what says which part of it.
+	repository func(services int) fstest.MapFS
+	what       string
 	// late says that a build of this size ran out of time, and larger ones will.
 	late bool
 }
@@ -78,7 +92,7 @@ var scenarios = []scenario{
 		if run > 0 {
 			return nil
 		}
-		_, err := t.build(ctx, dir, kindImages) // the first export makes the layers
+		_, err := t.build(ctx, dir, kindImages, t.what) // the first export makes the layers
 		if err == nil {
 			t.daemon.idle(ctx)
 		}
@@ -118,7 +132,7 @@ func targets(ctx context.Context, o options, rep *report) error {
 }
 
 const targetsText = "A service has files of its own, a step that runs on a toolchain which all share, and an image over scratch. " +
-	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
+	"hbuild has a module a service, found by its file, and in the columns *one file* a for_each over the services' directories. Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both. " +
 	"*cpu* is processor time of the client and its daemon until the client ends, *after* what the daemon then goes on using. " +
 	"*bare* is the same solves, or exports, of the same definitions by a client that does nothing else: one session, no files read but contexts, nothing shown."
@@ -132,8 +146,11 @@ func startTools(ctx context.Context, o options) (tools []*tool, end func(), err 
 			}
 		}
 	}
-	hbuild, bake := &tool{name: "hbuild", program: o.hbuild, args: hbuildArgs, limit: o.limit}, &tool{name: "bake", program: o.buildx, args: bakeArgs, limit: o.limit}
-	start := []*tool{hbuild}
+	start := []*tool{
+		{name: nameHbuild, program: o.hbuild, args: hbuildArgs, limit: o.limit, repository: benchgen.Monorepo, what: "./services/..."},
+		{name: nameOneFile, program: o.hbuild, args: hbuildArgs, limit: o.limit, repository: benchgen.OneFile, what: "default"},
+	}
+	bake := &tool{name: nameBake, program: o.buildx, args: bakeArgs, limit: o.limit, repository: benchgen.Monorepo}
 	if o.buildx != "" {
 		start = append(start, bake)
 	}
@@ -164,17 +181,17 @@ func startTools(ctx context.Context, o options) (tools []*tool, end func(), err 
 	return tools, end, nil
 }
 
-func hbuildArgs(t *tool, kind string) []string {
-	return []string{"build", "--engine", t.daemon.Engine, "--progress", "quiet", "-o", "type=" + kind}
+func hbuildArgs(t *tool, kind, what string) []string {
+	return []string{"build", what, "--engine", t.daemon.Engine, "--progress", "quiet", "-o", "type=" + kind}
 }
 
-func bakeArgs(_ *tool, kind string) []string {
+func bakeArgs(_ *tool, kind, _ string) []string {
 	return []string{"bake", "--builder", "bench", "--progress", "quiet", "--set", "*.output=type=" + kind}
 }
 
 // build runs the tool in dir and measures it.
-func (t *tool) build(ctx context.Context, dir, kind string) (usage, error) {
-	return measure(ctx, t.limit, dir, t.env, t.program, t.args(t, kind)...)
+func (t *tool) build(ctx context.Context, dir, kind, what string) (usage, error) {
+	return measure(ctx, t.limit, dir, t.env, t.program, t.args(t, kind, what)...)
 }
 
 // monorepo measures all scenarios of one size. Each tool has a copy of the sources
@@ -182,7 +199,7 @@ func (t *tool) build(ctx context.Context, dir, kind string) (usage, error) {
 func monorepo(ctx context.Context, o options, tools []*tool, size int) (map[string]map[string]*took, error) {
 	dirs := map[*tool]string{}
 	for _, t := range tools {
-		dir, err := writeRepository(benchgen.Monorepo(size))
+		dir, err := writeRepository(t.repository(size))
 		if err != nil {
 			return nil, err
 		}
@@ -191,6 +208,7 @@ func monorepo(ctx context.Context, o options, tools []*tool, size int) (map[stri
 	}
 	out := map[string]map[string]*took{}
 	for _, sc := range scenarios {
+		var err error
 		out[sc.name] = map[string]*took{}
 		for run := range sc.runs(o, size) {
 			for _, t := range tools {
@@ -199,7 +217,7 @@ func monorepo(ctx context.Context, o options, tools []*tool, size int) (map[stri
 					continue
 				}
 				tk, err := once(ctx, sc, t, tools, dirs[t], run)
-				if errors.Is(err, errLate) && t.name != "hbuild" {
+				if errors.Is(err, errLate) && t.name == nameBake {
 					t.late = true
 					tk = &took{Late: true}
 				} else if err != nil {
@@ -209,11 +227,14 @@ func monorepo(ctx context.Context, o options, tools []*tool, size int) (map[stri
 			}
 		}
 		if sc.bare {
-			bare, err := bareRun(ctx, tools, dirs[tools[0]], sc.kind)
-			if err != nil {
-				return nil, fmt.Errorf("bare client: %s: %w", sc.name, err)
+			for _, t := range tools {
+				if t.name == nameBake {
+					continue
+				}
+				if out[sc.name][t.name].Bare, err = bareRun(ctx, tools, t, dirs[t], sc.kind); err != nil {
+					return nil, fmt.Errorf("bare client: %s: %w", sc.name, err)
+				}
 			}
-			out[sc.name][tools[0].name].Bare = bare
 		}
 	}
 	return out, nil
@@ -233,7 +254,7 @@ func once(ctx context.Context, sc scenario, t *tool, tools []*tool, dir string, 
 	}
 	defer goOn()
 	before := t.daemon.cpu()
-	u, err := t.build(ctx, dir, sc.kind)
+	u, err := t.build(ctx, dir, sc.kind, t.what)
 	if err != nil {
 		return nil, err
 	}
@@ -271,8 +292,7 @@ func better(a, b *took) *took {
 	return a
 }
 
-func bareRun(ctx context.Context, tools []*tool, dir, kind string) (time.Duration, error) {
-	t := tools[0]
+func bareRun(ctx context.Context, tools []*tool, t *tool, dir, kind string) (time.Duration, error) {
 	goOn, err := alone(t, tools)
 	if err != nil {
 		return 0, err
@@ -284,7 +304,7 @@ func bareRun(ctx context.Context, tools []*tool, dir, kind string) (time.Duratio
 	}
 	best := time.Duration(0)
 	for range 2 {
-		u, err := measure(ctx, t.limit, dir, nil, self, childBare, t.daemon.Engine, dir, kind)
+		u, err := measure(ctx, t.limit, dir, nil, self, childBare, t.daemon.Engine, dir, kind, t.what)
 		if err != nil {
 			return 0, err
 		}
@@ -319,17 +339,18 @@ func writeRepository(fsys fs.FS) (dir string, err error) {
 }
 
 func targetsTable(o options, tools []*tool, results map[int]map[string]map[string]*took) *table {
-	heads := []string{"services, scenario", "hbuild", "bare", "cpu", "memory"}
-	if len(tools) > 1 {
-		heads = append(heads, "Bake", "cpu", "after", "memory", "Bake : hbuild", "memory")
+	heads := []string{"services, scenario", "hbuild", "bare", "cpu", "memory", "one file", "bare", "cpu"}
+	bake := slices.ContainsFunc(tools, func(t *tool) bool { return t.name == nameBake })
+	if bake {
+		heads = append(heads, "Bake", "cpu", "after", "memory", "Bake : hbuild", "Bake : one file", "memory")
 	}
 	t := newTable(heads...)
 	for _, size := range o.sizes {
 		for _, sc := range scenarios {
-			h := results[size][sc.name]["hbuild"]
-			row := []string{fmt.Sprintf("%d, %s", size, sc.name), seconds(h.Wall), seconds(h.Bare), seconds(h.CPU + h.Daemon), megabytes(h.Memory)}
-			if len(tools) > 1 {
-				row = append(row, bakeCells(o, h, results[size][sc.name]["bake"])...)
+			h, f := results[size][sc.name][nameHbuild], results[size][sc.name][nameOneFile]
+			row := []string{fmt.Sprintf("%d, %s", size, sc.name), seconds(h.Wall), seconds(h.Bare), seconds(h.CPU + h.Daemon), megabytes(h.Memory), seconds(f.Wall), seconds(f.Bare), seconds(f.CPU + f.Daemon)}
+			if bake {
+				row = append(row, bakeCells(o, h, f, results[size][sc.name][nameBake])...)
 			}
 			t.row(row...)
 		}
@@ -337,28 +358,34 @@ func targetsTable(o options, tools []*tool, results map[int]map[string]map[strin
 	return t
 }
 
-func bakeCells(o options, h, b *took) []string {
+func bakeCells(o options, h, f, b *took) []string {
 	if b.Late {
-		return []string{"> " + seconds(o.limit), "", "", "", "> " + ratio(o.limit, h.Wall), ""}
+		return []string{"> " + seconds(o.limit), "", "", "", "> " + ratio(o.limit, h.Wall), "> " + ratio(o.limit, f.Wall), ""}
 	}
 	after := seconds(b.After)
 	if b.Busy {
 		after = "> " + after
 	}
-	return []string{seconds(b.Wall), seconds(b.CPU + b.Daemon), after, megabytes(b.Memory), ratio(b.Wall, h.Wall), ratio(b.Memory, h.Memory)}
+	return []string{seconds(b.Wall), seconds(b.CPU + b.Daemon), after, megabytes(b.Memory), ratio(b.Wall, h.Wall), ratio(b.Wall, f.Wall), ratio(b.Memory, h.Memory)}
 }
 
 // growthTable compares hbuild with itself.
 func growthTable(o options, results map[int]map[string]map[string]*took) *table {
-	t := newTable("", "ratio")
-	wall := func(size int, scenario string) time.Duration { return results[size][scenario]["hbuild"].Wall }
+	t := newTable("", "hbuild", "one file")
+	walls := func(a int, scenarioA string, b int, scenarioB string) (cells []string) {
+		for _, name := range []string{nameHbuild, nameOneFile} {
+			cells = append(cells, ratio(results[a][scenarioA][name].Wall, results[b][scenarioB][name].Wall))
+		}
+		return cells
+	}
 	const unchanged = "nothing changed"
 	for _, size := range o.sizes {
-		t.row(fmt.Sprintf("one file changed : %s, %d services", unchanged, size), ratio(wall(size, "one file changed"), wall(size, unchanged)))
+		t.row(append([]string{fmt.Sprintf("one file changed : %s, %d services", unchanged, size)}, walls(size, "one file changed", size, unchanged)...)...)
 	}
 	for i, size := range o.sizes[1:] {
 		for _, sc := range scenarios {
-			t.row(fmt.Sprintf("%s, %d : %d services (%.2g times as many)", sc.name, size, o.sizes[i], float64(size)/float64(o.sizes[i])), ratio(wall(size, sc.name), wall(o.sizes[i], sc.name)))
+			name := fmt.Sprintf("%s, %d : %d services (%.2g times as many)", sc.name, size, o.sizes[i], float64(size)/float64(o.sizes[i]))
+			t.row(append([]string{name}, walls(size, sc.name, o.sizes[i], sc.name)...)...)
 		}
 	}
 	return t

@@ -11,22 +11,35 @@ import (
 // same steps: a toolchain that all services share, and for each service a copy of
 // its own directory, a run, and an image over scratch with what the run made.
 //
-// Each is written as its users would: Bake's targets are a matrix over names, their
-// context is the service's directory, and the toolchain is a linked target.
+// Each is written as its users would. For hbuild a service is a module, which is
+// found by its file. Bake's targets are a matrix over names, their context is the
+// service's directory, and the toolchain is a linked target.
 func Monorepo(n int) fstest.MapFS {
 	files := fstest.MapFS{
 		"toolchain/compile":    {Data: []byte("#!/bin/sh\ncat \"$@\" > /out/app\nchmod 755 /out/app\n")},
 		"toolchain/Dockerfile": {Data: []byte(toolchainDockerfile)},
 		"docker-bake.hcl":      {Data: bakeFile(n)},
-		"hbuild.hcl":           {Data: []byte(hbuildFile)},
+		"hbuild.hcl":           {Data: []byte(workspaceFile)},
 	}
 	for i := range n {
 		dir := "services/" + Service(i) + "/"
 		files[dir+"Dockerfile"] = &fstest.MapFile{Data: []byte(serviceDockerfile)}
+		files[dir+"hbuild.hcl"] = &fstest.MapFile{Data: []byte(serviceFile)}
 		files[dir+"main.sh"] = &fstest.MapFile{Data: fmt.Appendf(nil, "#!/bin/sh\necho %s\n", Service(i))}
 		for k := range 4 {
 			files[fmt.Sprint(dir, "lib", k, ".sh")] = &fstest.MapFile{Data: fmt.Appendf(nil, "# %s, part %d\n%s", Service(i), k, bytes.Repeat([]byte("true\n"), 50))}
 		}
+	}
+	return files
+}
+
+// OneFile returns the same repository for hbuild with all services in one file, a
+// for_each over their directories in place of a module each.
+func OneFile(n int) fstest.MapFS {
+	files := Monorepo(n)
+	files["hbuild.hcl"] = &fstest.MapFile{Data: []byte(oneFile)}
+	for i := range n {
+		delete(files, "services/"+Service(i)+"/hbuild.hcl")
 	}
 	return files
 }
@@ -78,7 +91,58 @@ target "svc" {
 	return b.Bytes()
 }
 
-const hbuildFile = `locals {
+const workspaceFile = `workspace {}
+
+stage "toolchain" {
+  from = image("alpine:3.22")
+
+  copy {
+    src   = "toolchain/compile"
+    dest  = "/usr/local/bin/compile"
+    chmod = "0755"
+  }
+  run { command = "mkdir /out" }
+  set { workdir = "/src" }
+}
+
+# A service is a directory with an hbuild.hcl.
+module "svc" {
+  for_each  = { for f in fileset(".", "services/*/hbuild.hcl") : basename(dirname(f)) => dirname(f) }
+  source    = "./${each.value}"
+  name      = each.key
+  toolchain = stage.toolchain
+}
+`
+
+const serviceFile = `variable "name" { type = string }
+variable "toolchain" { type = stage }
+
+stage "build" {
+  from = var.toolchain
+
+  copy { files = { "./" = "." } }
+  run { command = "compile *.sh" }
+}
+
+artifact "app" {
+  from = stage.build
+  path = "/out/app"
+}
+
+stage "app" {
+  from = scratch
+
+  copy { files = { "/app" = artifact.app } }
+  entrypoint = ["/app"]
+}
+
+target "default" {
+  image = stage.app
+  tags  = ["registry.example/${var.name}:latest"]
+}
+`
+
+const oneFile = `locals {
   services = toset([for f in fileset(".", "services/*/main.sh") : basename(dirname(f))])
 }
 
