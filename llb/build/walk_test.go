@@ -1,0 +1,85 @@
+package build_test
+
+import (
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/identity"
+
+	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/internal/benchgen"
+	"github.com/hbuild/hbuild/internal/testengine"
+	"github.com/hbuild/hbuild/llb/build"
+	"github.com/hbuild/hbuild/llb/solve"
+)
+
+// TestOneWalk: a directory that many targets read, each a part of its own, is
+// walked once, and what is in it is sent once and not again.
+func TestOneWalk(t *testing.T) {
+	const files, targets = 400, 20
+	fsys := benchgen.SharedContext(files, targets)
+	size := 0
+	for name, f := range fsys {
+		if strings.HasPrefix(name, "data/") {
+			// The engine is shared and remembers what other tests sent.
+			f.Data = append(f.Data, identity.NewID()...)
+			size += len(f.Data)
+		}
+	}
+	dir := write(t, fsys)
+	if res := run(t, dir, "default"); res.Walks != 1 || res.BytesSent != int64(size) || len(res.Jobs) != targets || res.Sessions != 1 {
+		t.Errorf("%d targets in %d sessions: %d walks, %d bytes sent; there are %d", len(res.Jobs), res.Sessions, res.Walks, res.BytesSent, size)
+	}
+	if res := run(t, dir, "default"); res.Walks != 1 || res.BytesSent != 0 || res.StepsRun != 0 {
+		t.Errorf("again: %d walks, %d bytes sent, %d steps run", res.Walks, res.BytesSent, res.StepsRun)
+	}
+}
+
+// TestModulesWalkTheirOwn: the directories of modules are walked once each, and
+// only those of modules that are built.
+func TestModulesWalkTheirOwn(t *testing.T) {
+	const services = 10
+	fsys := benchgen.Monorepo(services)
+	for i := range services {
+		f := fsys["services/"+benchgen.Service(i)+"/main.sh"]
+		f.Data = append(f.Data, "# "+identity.NewID()...)
+	}
+	dir := write(t, fsys)
+	if res := run(t, dir, "./services/..."); res.Walks != services+1 || len(res.Jobs) != services {
+		t.Errorf("%d targets: %d walks", len(res.Jobs), res.Walks)
+	}
+	if res := run(t, dir, "svc."+benchgen.Service(3)+"/default"); res.Walks != 2 || res.StepsRun != 0 {
+		t.Errorf("one of them, afterwards: %d walks, %d steps run", res.Walks, res.StepsRun)
+	}
+}
+
+func write(t *testing.T, fsys fstest.MapFS) string {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, fs.FS(fsys)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// run builds without exporting.
+func run(t *testing.T, dir, addr string) *solve.Result {
+	t.Helper()
+	g, diags := compiler.Load(os.DirFS(dir), ".", compiler.Options{}).Graph([]string{addr}, nil)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	c, err := client.New(t.Context(), testengine.Start(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	res, diags, err := build.Run(t.Context(), c, g, build.Options{Root: dir, Outputs: []string{"type=cacheonly"}})
+	if err != nil || diags.HasErrors() {
+		t.Fatal(err, diags)
+	}
+	return res
+}
