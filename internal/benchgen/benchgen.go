@@ -16,6 +16,7 @@ func Files(n int) fstest.MapFS {
 		"hbuild.hcl": {Data: Module(n)},
 		"go.mod":     {Data: []byte("module example\n")},
 		"go.sum":     {},
+		"main.go":    {Data: []byte("package main\n")},
 	}
 }
 
@@ -96,6 +97,7 @@ module "svc" {
 		fsys[dir+"hbuild.hcl"] = &fstest.MapFile{Data: Module(services)}
 		fsys[dir+"go.mod"] = &fstest.MapFile{Data: []byte("module example\n")}
 		fsys[dir+"go.sum"] = &fstest.MapFile{}
+		fsys[dir+"main.go"] = &fstest.MapFile{Data: []byte("package main\n")}
 	}
 	return fsys
 }
