@@ -37,7 +37,7 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 			read(from.Context)
 		}
 	}
-	secrets, agents := map[string]*ir.Secret{}, map[string]*ir.SSH{}
+	secrets, agents := map[string][]*ir.Secret{}, map[string]*ir.SSH{}
 	for _, st := range g.Stages {
 		st.Contexts(read)
 		for _, step := range st.Steps {
@@ -54,7 +54,7 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 		return a.Name < b.Name
 	})
 	for _, id := range slices.Sorted(maps.Keys(secrets)) {
-		g.Secrets = append(g.Secrets, secrets[id])
+		g.Secrets = append(g.Secrets, sourced(secrets[id])...)
 	}
 	for _, id := range slices.Sorted(maps.Keys(agents)) {
 		g.SSH = append(g.SSH, agents[id])
@@ -78,15 +78,47 @@ func sourceOrder(stages []*ir.Stage) []*ir.Stage {
 
 // offered notes what the caller must offer to a step. What is required by one
 // step is required.
-func offered(run *ir.Run, secrets map[string]*ir.Secret, agents map[string]*ir.SSH) {
+func offered(run *ir.Run, secrets map[string][]*ir.Secret, agents map[string]*ir.SSH) {
 	for _, m := range run.Mounts {
-		if s := m.Secret; s != nil && (secrets[s.ID] == nil || s.Required) {
-			secrets[s.ID] = s
+		if s := m.Secret; s != nil {
+			secrets[s.ID] = offer(secrets[s.ID], s)
 		}
 		if s := m.SSH; s != nil && (agents[s.ID] == nil || s.Required) {
 			agents[s.ID] = s
 		}
 	}
+}
+
+// offer adds a secret to those of its id, of which each is read from another place.
+func offer(all []*ir.Secret, s *ir.Secret) []*ir.Secret {
+	for i, have := range all {
+		if have.Env == s.Env && have.File == s.File {
+			if s.Required {
+				all[i] = s
+			}
+			return all
+		}
+	}
+	return append(all, s)
+}
+
+// sourced leaves out, of the secrets of one id, the one that does not say where it
+// is read when another does: both have one value.
+func sourced(all []*ir.Secret) []*ir.Secret {
+	bare := slices.IndexFunc(all, func(s *ir.Secret) bool { return s.Env == "" && s.File == "" })
+	if bare < 0 || len(all) == 1 {
+		return all
+	}
+	required := all[bare].Required
+	all = slices.Delete(all, bare, bare+1)
+	for i, s := range all {
+		if required && !s.Required {
+			c := *s
+			c.Required = true
+			all[i] = &c
+		}
+	}
+	return all
 }
 
 // conflicts reports what two requested targets cannot both have: a tag, a file.

@@ -258,7 +258,7 @@ var unreachable = map[diag.Code]string{
 
 // atRunTime are codes that only a build gives: no module alone shows them.
 var atRunTime = map[diag.Code]bool{
-	"HB6002": true, "HB6003": true, "HB6004": true, "HB6005": true, "HB6006": true, "HB6007": true, "HB6008": true,
+	"HB6002": true, "HB6003": true, "HB6004": true, "HB6005": true, "HB6006": true, "HB6007": true, "HB6008": true, "HB6009": true,
 }
 
 func text(p *compiler.Program, diags hcl.Diagnostics) string {

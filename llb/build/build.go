@@ -463,6 +463,7 @@ func secrets(g *ir.Graph, opt Options) []solve.Secret {
 		if given[s.ID] || s.Env == "" && s.File == "" {
 			continue
 		}
+		given[s.ID] = true
 		sec := solve.Secret{ID: s.ID, Env: s.Env, Required: s.Required}
 		if s.File != "" {
 			sec.File = opt.path(s.File)

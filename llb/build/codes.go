@@ -12,4 +12,5 @@ const (
 	RegistryRefused diag.Code = "HB6006" // a registry could not be reached or refused
 	MissingSecret   diag.Code = "HB6007" // a required secret without a value
 	BuildFailed     diag.Code = "HB6008" // anything else
+	TwoSecrets      diag.Code = "HB6009" // one id, read from two places
 )

@@ -169,7 +169,10 @@ func (b *builder) outline(ctx context.Context) (*outline.Outline, error) {
 		}
 		out.Args = append(out.Args, arg)
 	}
-	for _, s := range sel.graph.Secrets {
+	for i, s := range sel.graph.Secrets {
+		if i > 0 && s.ID == sel.graph.Secrets[i-1].ID {
+			continue // read from another place by hbuild build; here the caller names one
+		}
 		out.Secrets = append(out.Secrets, outline.Secret{Name: s.ID, Required: s.Required, Location: l.of(s.Range)})
 	}
 	for _, s := range sel.graph.SSH {

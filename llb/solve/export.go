@@ -424,9 +424,12 @@ func (rc *receiver) commit(r *runner, j *job) error {
 			return err
 		}
 		rc.archive = nil
+		w.Path, w.root = r.written(j, w.Path)
 		j.result.Files = append(j.result.Files, w)
 	case rc.output.dir:
-		j.result.Files = append(j.result.Files, WrittenFile{Path: rc.output.dest})
+		w := WrittenFile{}
+		w.Path, w.root = r.written(j, rc.output.dest)
+		j.result.Files = append(j.result.Files, w)
 	}
 	return nil
 }

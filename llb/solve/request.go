@@ -258,8 +258,8 @@ type Position struct {
 
 // WrittenFile is a file on this machine that a job wrote.
 type WrittenFile struct {
-	// Path is relative to [Request.Root] for host files, else as given in an
-	// output.
+	// Path is relative to [Request.Root] for host files and for outputs of the
+	// build file, else as given in an output.
 	Path string `json:"path"`
 	// Digest is of a regular file's content; empty for others.
 	Digest string `json:"digest,omitempty"`
@@ -267,6 +267,7 @@ type WrittenFile struct {
 	// Link is a symbolic link's target.
 	Link string `json:"link,omitempty"`
 
-	// tree is the output directory that holds it with all else of an image.
-	tree string
+	// root is what Path is relative to, where that is not the working directory;
+	// tree the output directory that holds it with all else of an image.
+	root, tree string
 }

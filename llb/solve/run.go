@@ -560,6 +560,7 @@ func (r *runner) keep(j *job, in *installation, dir string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.installed = append(r.installed, in)
+	dir, root := r.written(j, dir)
 	for _, w := range in.written {
 		if dir != "" {
 			w.Path = filepath.Join(dir, w.Path)
@@ -567,8 +568,23 @@ func (r *runner) keep(j *job, in *installation, dir string) {
 		if in.whole {
 			w.tree = dir
 		}
+		w.root = root
 		j.result.Files = append(j.result.Files, w)
 	}
+}
+
+// written is how the result names what was written to dest, and what that is
+// relative to: the root for host files, of which dest is empty, and for outputs of
+// the build file; nothing for what the caller named.
+func (r *runner) written(j *job, dest string) (name, root string) {
+	if dest == "" {
+		return "", r.req.Root
+	}
+	rel, err := filepath.Rel(r.req.Root, dest)
+	if !j.OutputsInRoot || err != nil {
+		return dest, ""
+	}
+	return rel, r.req.Root
 }
 
 // rollback takes back the files installed at the end of the call.

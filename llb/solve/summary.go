@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,8 +14,11 @@ import (
 )
 
 const (
-	// longestList is how many files of a job are named.
+	// longestList is how many files of a job are named, and shortList of each of more
+	// than a few jobs.
 	longestList = 12
+	shortList   = 3
+	fewJobs     = 5
 	// longestTable is how many jobs are all in the table; of more only those where
 	// something happened.
 	longestTable = 50
@@ -178,8 +183,16 @@ func steps(run, cached int) string {
 // effects says of several jobs where what they made is, those of a large call that
 // had nothing to do left out.
 func (r *Result) effects(w io.Writer) {
-	for _, j := range r.rows() {
-		if lines := j.places(); j.Err == nil && len(lines) > 0 {
+	rows, most := r.rows(), longestList
+	if len(rows) > fewJobs {
+		most = shortList
+	}
+	if len(rows) > longestTable {
+		r.totals(w)
+		rows = nil
+	}
+	for _, j := range rows {
+		if lines := j.places(most); j.Err == nil && len(lines) > 0 {
 			fmt.Fprintf(w, "%s:\n  %s\n", j.label(), strings.Join(lines, "\n  "))
 		}
 	}
@@ -195,8 +208,30 @@ func (r *Result) effects(w io.Writer) {
 	}
 }
 
-// places are where a job's results went, but the engine.
-func (j *JobResult) places() (lines []string) {
+// totals says how much went where, for more jobs than anyone reads of.
+func (r *Result) totals(w io.Writer) {
+	tags, files, loaded := 0, 0, 0
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		tags += len(j.Pushed)
+		files += len(j.Files)
+		if j.Loaded != "" {
+			loaded++
+		}
+	}
+	for _, t := range []struct {
+		n          int
+		verb, what string
+	}{{tags, "pushed", "tag"}, {loaded, "loaded", "image"}, {files, "wrote", "file"}} {
+		if t.n > 0 {
+			fmt.Fprintf(w, "%s %s\n", t.verb, plural(t.n, t.what))
+		}
+	}
+}
+
+// places are where a job's results went, but the engine; so many of its files are
+// named at most.
+func (j *JobResult) places(most int) (lines []string) {
 	for _, tag := range j.Pushed {
 		if j.Digest != "" {
 			tag += "@" + j.Digest
@@ -210,20 +245,40 @@ func (j *JobResult) places() (lines []string) {
 	trees := map[string]int{}
 	for _, f := range j.Files {
 		if f.tree != "" {
-			trees[f.tree]++
+			trees[fromHere(f.root, f.tree)]++
 			continue
 		}
-		if shown++; shown <= longestList {
-			lines = append(lines, "wrote "+f.Path)
+		if shown++; shown <= most {
+			lines = append(lines, "wrote "+fromHere(f.root, f.Path))
 		}
 	}
-	if shown > longestList {
-		lines = append(lines, fmt.Sprintf("wrote %d more files", shown-longestList))
+	if shown > most {
+		lines = append(lines, "wrote "+plural(shown-most, "more file"))
 	}
 	for _, dir := range slices.Sorted(maps.Keys(trees)) {
 		lines = append(lines, fmt.Sprintf("wrote %s (%d files)", dir, trees[dir]))
 	}
 	return lines
+}
+
+// fromHere names a file from the working directory, or by its whole path where that
+// is shorter.
+func fromHere(root, name string) string {
+	if root == "" {
+		return name
+	}
+	abs, err := filepath.Abs(filepath.Join(root, name))
+	if err != nil {
+		return name
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return abs
+	}
+	if rel, err := filepath.Rel(wd, abs); err == nil && len(rel) <= len(abs) {
+		return rel
+	}
+	return abs
 }
 
 // summary says all of one job.
@@ -237,7 +292,7 @@ func (j *JobResult) summary(w io.Writer) {
 	default:
 		fmt.Fprintf(w, "%s: %s (%s)\n", j.Addr, j.outcome(), steps)
 	}
-	for _, line := range j.places() {
+	for _, line := range j.places(longestList) {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
 	if j.InEngine {
