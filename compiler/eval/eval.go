@@ -139,11 +139,13 @@ type tree struct {
 	// once, by what makes them so.
 	directories map[string]*ir.Context
 	contextIDs  map[string]bool // names of contexts in use
-	usedGiven   map[string]bool // names of --context that replaced something
-	git         cty.Value
-	modules     []*lang.Module // all but the root, in the order of the first use
-	aparts      []*Evaluator   // of modules that nobody calls
-	called      map[*lang.Module]bool
+	// contextsEach begin the names of the root's repeated contexts.
+	contextsEach []string
+	usedGiven    map[string]bool // names of --context that replaced something
+	git          cty.Value
+	modules      []*lang.Module // all but the root, in the order of the first use
+	aparts       []*Evaluator   // of modules that nobody calls
+	called       map[*lang.Module]bool
 }
 
 // New prepares to evaluate a resolved module. The loader reads the modules that it
@@ -269,6 +271,9 @@ func (ev *Evaluator) reserveNames() {
 		d := n.Base()
 		if d.Kind == lang.KindContext && ev.dockerPrefix() == "" {
 			ev.contextIDs[dockerName(d.Name)] = true
+			if d.ForEach != nil {
+				ev.contextsEach = append(ev.contextsEach, dockerName(d.Name)+"-")
+			}
 		}
 		if d.Kind == lang.KindStage && d.ForEach == nil {
 			ev.names[ev.dockerPrefix()+dockerName(d.Name)] = ev.addr(d)

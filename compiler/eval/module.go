@@ -708,10 +708,20 @@ func (ev *Evaluator) contextName(inst *Instance) string {
 }
 
 // freeContext makes a name of a context of a called module unlike any other's. Those
-// of the root have their own names, whenever they are evaluated.
+// of the root have their own names, whenever they are evaluated; which keys a repeated
+// one has is not known before, so all are its that begin like it.
 func (ev *Evaluator) freeContext(name string) string {
 	if ev.call == nil && ev.apart == "" {
 		return name
+	}
+	repeated := func() bool {
+		return slices.ContainsFunc(ev.contextsEach, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	}
+	if repeated() {
+		name = "module-" + name
+	}
+	for repeated() {
+		name = "m" + name
 	}
 	for n, try := 2, name; ; n++ {
 		if !ev.contextIDs[try] {
