@@ -143,10 +143,14 @@ func (p *Program) named(m *eval.Evaluator, name string, platforms []ocispecs.Pla
 	if n == nil {
 		return nil, p.unknownAddress(m, name)
 	}
-	m.Prefetch(n)
 	list, d := keyed(m, n, key, name)
 	if d != nil {
 		return nil, d
+	}
+	if _, ok := n.(*lang.ModuleCall); ok {
+		m.Start(list)
+	} else {
+		m.Prefetch(n)
 	}
 	var out []*ir.Target
 	for _, i := range list {

@@ -322,7 +322,8 @@ func (ev *Evaluator) Start(list []*Instance) {
 }
 
 // Prefetch begins to read the modules that some declarations use, so that they are
-// read side by side and not one when the one before is evaluated.
+// read side by side and not one when the one before is evaluated. Of a repeated
+// block, that is all instances only if it is named itself: what uses it may use one.
 func (ev *Evaluator) Prefetch(from ...lang.Node) {
 	var list []*Instance
 	seen := map[lang.Node]bool{}
@@ -332,7 +333,7 @@ func (ev *Evaluator) Prefetch(from ...lang.Node) {
 			return
 		}
 		seen[n] = true
-		if _, ok := n.(*lang.ModuleCall); ok {
+		if c, ok := n.(*lang.ModuleCall); ok && (c.ForEach == nil || slices.Contains(from, n)) {
 			list = append(list, ev.instances(n).list...)
 		}
 		for _, u := range n.Base().Uses {

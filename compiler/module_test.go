@@ -1,0 +1,180 @@
+package compiler_test
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/compiler/ir"
+)
+
+// watched notes the files that are read of a file system.
+type watched struct {
+	fstest.MapFS
+	mu   sync.Mutex
+	read map[string]int
+}
+
+func (w *watched) ReadFile(name string) ([]byte, error) {
+	w.mu.Lock()
+	w.read[name]++
+	w.mu.Unlock()
+	return w.MapFS.ReadFile(name)
+}
+
+func (w *watched) Open(name string) (fs.File, error) { return w.MapFS.Open(name) }
+
+// services is a root that calls n modules by one block and one by a block of its
+// own, each with a target, and a module that cannot be read.
+func services(n int) *watched {
+	w := &watched{MapFS: fstest.MapFS{}, read: map[string]int{}}
+	file := func(name, text string) { w.MapFS[name] = &fstest.MapFile{Data: []byte(text)} }
+	file("hbuild.hcl", `
+module "svc" {
+  for_each = { for f in fileset(".", "services/*/hbuild.hcl") : basename(dirname(f)) => dirname(f) }
+  source   = "./${each.value}"
+  name     = each.key
+}
+module "broken" {
+  source = "./broken"
+}
+target "one" {
+  image = module.svc["s1"].image
+}
+target "all" {
+  files = { for k, m in module.svc : "out/${k}" => m.image }
+}
+group "default" { targets = [target.one] }
+`)
+	file("broken/hbuild.hcl", `stage "s" {`)
+	for i := range n {
+		file(fmt.Sprintf("services/s%d/hbuild.hcl", i), `
+variable "name" { type = string }
+stage "s" {
+  from   = scratch
+  labels = { name = var.name }
+  copy { files = { "/" = "x" } }
+}
+output "image" { value = stage.s }
+target "prod" {
+  image = stage.s
+  tags  = [var.name]
+}
+`)
+		file(fmt.Sprintf("services/s%d/x", i), "x")
+	}
+	return w
+}
+
+// modulesRead are the directories of modules that were read, but for the root.
+func (w *watched) modulesRead() (out []string) {
+	for name, n := range w.read {
+		if dir, ok := strings.CutSuffix(name, "/hbuild.hcl"); ok {
+			out = append(out, dir)
+			if n != 1 {
+				out = append(out, fmt.Sprintf("%s %d times", dir, n))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestReachedModules checks that a build reads the modules that its addresses
+// reach and no others, each once.
+func TestReachedModules(t *testing.T) {
+	for addr, want := range map[string][]string{
+		"default":            {"services/s1"},
+		"one":                {"services/s1"},
+		"svc.s2/prod":        {"services/s2"},
+		"svc.s2/stage.s":     {"services/s2"},
+		"svc/prod":           {"services/s0", "services/s1", "services/s2"},
+		"svc.s[12]/prod":     {}, // no pattern of the command line's; see below
+		"svc.s?/prod":        {"services/s0", "services/s1", "services/s2"},
+		"all":                {"services/s0", "services/s1", "services/s2"},
+		"./services/...":     {"services/s0", "services/s1", "services/s2"},
+		"./services/s0/prod": {"services/s0"},
+		"./services/s0/*":    {"services/s0"},
+	} {
+		w := services(3)
+		g, diags := compiler.Load(w, ".", compiler.Options{}).Graph([]string{addr}, nil)
+		if len(want) == 0 {
+			if !diags.HasErrors() {
+				t.Errorf("%s is built", addr)
+			}
+			continue
+		}
+		if g == nil {
+			t.Errorf("%s: %v", addr, diags)
+			continue
+		}
+		if got := w.modulesRead(); !slices.Equal(got, want) {
+			t.Errorf("%s reads %v, want %v", addr, got, want)
+		}
+	}
+}
+
+// TestManyModules checks that a thousand modules are read once each by a check, and
+// that modules over one directory share its context.
+func TestManyModules(t *testing.T) {
+	const n = 1000
+	w := services(n)
+	p := compiler.Load(w, ".", compiler.Options{})
+	if diags := p.Check(); !diags.HasErrors() || strings.Contains(diags.Error(), "services") {
+		t.Fatal(diags) // of the broken one alone
+	}
+	if got := w.modulesRead(); len(got) != n+1 {
+		t.Errorf("%d modules are read", len(got))
+	}
+
+	tree := fstest.MapFS{
+		"hbuild.hcl": {Data: []byte(`
+module "svc" {
+  for_each = ["a", "b", "c"]
+  source   = "./tmpl"
+  name     = each.key
+}
+group "default" { targets = [for m in module.svc : m.image] }
+`)},
+		"tmpl/hbuild.hcl": {Data: []byte(`
+variable "name" { type = string }
+context "default" {
+  path    = ".."
+  exclude = ["*.md"]
+}
+context "own" { path = "../${var.name}" }
+stage "s" {
+  from = scratch
+  copy { files = { "/" = "x" } }
+  copy {
+    from  = context.own
+    files = { "/" = "." }
+  }
+}
+target "image" { image = stage.s }
+output "image" { value = target.image }
+`)},
+		"x": {}, "a/x": {}, "b/x": {}, "c/x": {},
+	}
+	g, diags := compiler.Load(tree, ".", compiler.Options{}).Graph(nil, nil)
+	if g == nil {
+		t.Fatal(diags)
+	}
+	var paths []string
+	main := map[*ir.Context]bool{}
+	for _, c := range g.Contexts {
+		paths = append(paths, c.Path)
+	}
+	for _, target := range g.Targets {
+		main[target.Main] = true
+	}
+	slices.Sort(paths)
+	if want := []string{".", "a", "b", "c"}; !slices.Equal(paths, want) || len(main) != 1 {
+		t.Errorf("contexts %v and %d main ones, want %v and one", paths, len(main), want)
+	}
+}
