@@ -729,7 +729,7 @@ func TestBuildWrong(t *testing.T) {
 		{"app --var idd=x", "Did you mean"},
 		{"app --context src=.", "context"},
 		{"app --context default=nowhere", "no such file"},
-		{"app --jobs x", "invalid"},
+		{"app --jobs x", "takes a whole number"},
 	} {
 		args := []string{"build", "--var", "id=x"}
 		for _, a := range strings.Fields(c.args) {
