@@ -218,8 +218,9 @@ func stagesOf(dt []byte) map[string]int {
 func runFile(ctx context.Context, f File, base Base) []*Pair {
 	whole, wholeDiags := importer.Import(f.Data, importer.Options{})
 	var prog *compiler.Program
+	given := base.given(f.Data, whole)
 	if whole != nil {
-		prog = load(whole, base.given(f.Data, whole))
+		prog = load(whole, given)
 	}
 	var out []*Pair
 	stages := stagesOf(f.Data)
@@ -245,7 +246,7 @@ func runFile(ctx context.Context, f File, base Base) []*Pair {
 			if base == Arm {
 				attrs["platform"] = "linux/arm64"
 			}
-			for k, v := range base.given(f.Data, whole) {
+			for k, v := range given {
 				attrs["build-arg:"+k] = v
 			}
 			want, err := oracle.Convert(ctx, f.Data, oracle.Options{Attrs: attrs, Resolver: base.resolver()})
@@ -253,7 +254,7 @@ func runFile(ctx context.Context, f File, base Base) []*Pair {
 			if res == nil || err != nil {
 				res, diags = importer.Import(f.Data, importer.Options{Target: name})
 				if res != nil {
-					pr = load(res, base.given(f.Data, res))
+					pr = load(res, given)
 				}
 			}
 			if err != nil {
