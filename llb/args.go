@@ -12,10 +12,14 @@ import (
 
 // Build arguments that BuildKit knows.
 const (
-	argEpoch     = "SOURCE_DATE_EPOCH"
-	argHostname  = "BUILDKIT_SANDBOX_HOSTNAME"
-	argCacheNS   = "BUILDKIT_CACHE_MOUNT_NS"
-	argGitAdvice = "BUILDKIT_GIT_ADVICE"
+	argEpoch      = "SOURCE_DATE_EPOCH"
+	argHostname   = "BUILDKIT_SANDBOX_HOSTNAME"
+	argCacheNS    = "BUILDKIT_CACHE_MOUNT_NS"
+	argGitAdvice  = "BUILDKIT_GIT_ADVICE"
+	argKeepGitDir = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+
+	// MultiPlatformArg makes an index of an image of one platform.
+	MultiPlatformArg = "BUILDKIT_MULTI_PLATFORM"
 
 	argScanContext = "BUILDKIT_SBOM_SCAN_CONTEXT"
 	argScanStage   = "BUILDKIT_SBOM_SCAN_STAGE"

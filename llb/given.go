@@ -33,6 +33,8 @@ type Use struct {
 	// Epoch says that the build has a SOURCE_DATE_EPOCH: a main context that is a
 	// git repository then has its commit's time.
 	Epoch bool
+	// KeepGitDir keeps the .git directory of a main context that is a repository.
+	KeepGitDir bool
 }
 
 // LoadNamed finds what a call gives under a name, as BuildKit's frontend does for
@@ -67,18 +69,17 @@ func LoadNamed(ctx context.Context, ui *dockerui.Client, name string, use Use) (
 }
 
 type givenKey struct {
-	context  *ir.Context
-	platform string
-	paths    string
-	pull     bool
-	epoch    bool
+	context                 *ir.Context
+	platform                string
+	paths                   string
+	pull, epoch, keepGitDir bool
 }
 
 // given is a context that is no directory here; nil after an error, which is
 // reported once.
 func (l *lowerer) given(b *build, c *ir.Context, use Use, at hcl.Range) *Given {
-	use.Pull, use.Epoch = b.Pull, b.epochAsked
-	key := givenKey{c, platforms.FormatAll(use.Platform), fmt.Sprint(use.Paths), use.Pull, use.Epoch}
+	use.Pull, use.Epoch, use.KeepGitDir = b.Pull, b.epochAsked, b.Options.Flag(argKeepGitDir)
+	key := givenKey{c, platforms.FormatAll(use.Platform), fmt.Sprint(use.Paths), use.Pull, use.Epoch, use.KeepGitDir}
 	if g, ok := l.givens[key]; ok {
 		return g
 	}

@@ -94,7 +94,7 @@ func Requests(t *ir.Target) []Request {
 			if s == nil {
 				continue
 			}
-			r := Request{Stage: s, Platform: b.Platform, Multi: len(t.Builds) > 1, Options: t.Options, Main: t.Main, Pull: t.Pull, NoCache: t.NoCache}
+			r := Request{Stage: s, Platform: b.Platform, Multi: len(t.Builds) > 1 || t.Options.Flag(MultiPlatformArg), Options: t.Options, Main: t.Main, Pull: t.Pull, NoCache: t.NoCache}
 			if s == b.Image {
 				r.Labels = t.Labels
 			}

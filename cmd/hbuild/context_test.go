@@ -345,3 +345,67 @@ func TestContextMistakes(t *testing.T) {
 	cmd := m.command("build", "main", "--context", "default=-")
 	m.finish(cmd).exits(2).says("standard input is empty")
 }
+
+// TestBuildArgs has BuildKit's own arguments that the engine does not see by itself.
+func TestBuildArgs(t *testing.T) {
+	m := newModule(t, `
+-- hbuild.hcl --
+stage "app" {
+  from = image("alpine:3.22")
+  run { command = "echo `+unique()+`" }
+}
+stage "all" {
+  from = scratch
+  copy { files = { "/" = "." } }
+}
+target "plain" { image = stage.app }
+target "index" {
+  image      = stage.app
+  build_args = { BUILDKIT_MULTI_PLATFORM = "1" }
+}
+target "inline" {
+  image      = stage.app
+  build_args = { BUILDKIT_INLINE_CACHE = "true" }
+}
+target "files" { files = { "out/" = stage.all } }
+target "git" {
+  files      = { "out/" = stage.all }
+  build_args = { BUILDKIT_CONTEXT_KEEP_GIT_DIR = "1" }
+}
+`)
+	layout := func(target string) (index, blobs string) {
+		t.Helper()
+		os.RemoveAll(m.path("image"))
+		m.build(target, "-o", "type=oci,tar=false,dest=image").exits(0)
+		entries, err := os.ReadDir(m.path("image/blobs/sha256"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.Size() < 1<<16 {
+				blobs += m.read("image/blobs/sha256/" + e.Name())
+			}
+		}
+		return m.read("image/index.json"), blobs
+	}
+	const list = "application/vnd.oci.image.index.v1+json"
+	if index, blobs := layout("plain"); strings.Contains(blobs, list) || strings.Contains(blobs, "moby.buildkit.cache.v0") {
+		t.Errorf("a plain image is an index or has a cache: %s %s", index, blobs)
+	}
+	if _, blobs := layout("index"); !strings.Contains(blobs, list) {
+		t.Errorf("no index: %s", blobs)
+	}
+	if _, blobs := layout("inline"); !strings.Contains(blobs, "moby.buildkit.cache.v0") {
+		t.Errorf("no cache: %s", blobs)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/app.git/", http.StripPrefix("/app.git/", gitServer(t, map[string]string{"main.txt": "git"}, time.Now())))
+	url := serve(t, mux) + "/app.git#main"
+	for target, want := range map[string]bool{"files": false, "git": true} {
+		os.RemoveAll(m.path("out"))
+		m.build(target, "--context", "default="+url).exits(0)
+		if _, err := os.Stat(m.path("out/.git/HEAD")); (err == nil) != want {
+			t.Errorf("%s: .git: %v", target, err)
+		}
+	}
+}

@@ -155,7 +155,7 @@ func readImages(name string) (*llb.Images, error) {
 // lower lowers one request without an engine, and prints what is wrong.
 func (e *emitted) lower(ctx context.Context, req llb.Request, opt llb.Options) (*bk.Definition, error) {
 	res, diags := llb.Lower(ctx, e.graph, req, opt)
-	if err := e.p.report(diags); err != nil {
+	if err := e.p.report(e.p.allowed(diags)); err != nil {
 		return nil, err
 	}
 	return res.Definition(ctx)
@@ -205,7 +205,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 		}
 		return nil, buildFailed(e.p.report, e.graph, nil, err)
 	}
-	return def, e.p.report(diags)
+	return def, e.p.report(e.p.allowed(diags))
 }
 
 // encode writes a definition in the format that was asked for.

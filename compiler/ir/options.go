@@ -2,6 +2,7 @@ package ir
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -52,4 +53,15 @@ func (g *Graph) SkipCaches(names []string) {
 			s.NoCache = true
 		}
 	}
+}
+
+// Flag reports whether one of BuildKit's boolean build arguments is on.
+func (o *BuildOptions) Flag(name string) bool {
+	on := false
+	for _, kv := range o.BuildArgs {
+		if v, err := strconv.ParseBool(kv.Value); kv.Key == name && err == nil {
+			on = v
+		}
+	}
+	return on
 }

@@ -331,6 +331,7 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 		Attest: t.Attest, NoCache: t.NoCache, Pull: t.Pull,
 		Outputs: t.Outputs, OutputsInRoot: len(t.Outputs) > 0,
 	}
+	j.Index = t.Options.Flag(llb.MultiPlatformArg)
 	for _, r := range t.Requires {
 		if r.Test {
 			j.Gates = append(j.Gates, r.Addr)
@@ -365,6 +366,10 @@ func (l *lowering) job(t *ir.Target, opt Options) (solve.Job, error) {
 			}
 		}
 		j.Builds = append(j.Builds, pb)
+	}
+	inline := func(s string) bool { return strings.Contains(s, "type=inline") }
+	if hasImage && t.Options.Flag("BUILDKIT_INLINE_CACHE") && !slices.ContainsFunc(t.CacheTo, inline) {
+		j.CacheTo = append(slices.Clone(t.CacheTo), "type=inline")
 	}
 	j.Push = j.Push && hasImage
 	j.Load = opt.Load && hasImage

@@ -35,8 +35,11 @@ type Givens struct {
 	spooled string // standard input
 
 	mu  sync.Mutex
-	uis map[bool]*dockerui.Client // by whether there is a SOURCE_DATE_EPOCH
+	uis map[mainOptions]*dockerui.Client
 }
+
+// mainOptions are what the main context depends on besides its address.
+type mainOptions struct{ epoch, keepGitDir bool }
 
 const mainContext = "context"
 
@@ -45,7 +48,7 @@ const mainContext = "context"
 func NewGivens(g *ir.Graph, opt Options) (*Givens, error) {
 	s := &Givens{
 		opts: map[string]string{}, names: map[*ir.Context]string{}, Layouts: map[string]string{},
-		Uploads: map[string]func() (io.ReadCloser, error){}, uis: map[bool]*dockerui.Client{},
+		Uploads: map[string]func() (io.ReadCloser, error){}, uis: map[mainOptions]*dockerui.Client{},
 	}
 	for i, c := range g.Contexts {
 		if c.Given == "" {
@@ -134,7 +137,7 @@ func (s *Givens) Load(c gateway.Client, note func(error)) func(context.Context, 
 }
 
 func (s *Givens) loadOne(ctx context.Context, c gateway.Client, x *ir.Context, use llb.Use) (*llb.Given, error) {
-	ui, err := s.ui(c, use.Epoch)
+	ui, err := s.ui(c, mainOptions{use.Epoch, use.KeepGitDir})
 	if err != nil {
 		return nil, err
 	}
@@ -159,24 +162,27 @@ func unpacked(ctx context.Context, st *bk.State) bool {
 	return err == nil && len(def.Def) > 2 // the source, the unpacking, the result
 }
 
-func (s *Givens) ui(c gateway.Client, epoch bool) (*dockerui.Client, error) {
+func (s *Givens) ui(c gateway.Client, o mainOptions) (*dockerui.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.uis[epoch] == nil {
+	if s.uis[o] == nil {
 		opts := map[string]string{}
 		for k, v := range s.opts {
 			opts[k] = v
 		}
-		if epoch {
+		if o.epoch {
 			opts["build-arg:SOURCE_DATE_EPOCH"] = "0" // which one does not matter here
+		}
+		if o.keepGitDir {
+			opts["build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR"] = "1"
 		}
 		ui, err := dockerui.NewClient(optsClient{c, opts})
 		if err != nil {
 			return nil, err
 		}
-		s.uis[epoch] = ui
+		s.uis[o] = ui
 	}
-	return s.uis[epoch], nil
+	return s.uis[o], nil
 }
 
 // optsClient is a client whose call has other options.

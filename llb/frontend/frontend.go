@@ -153,7 +153,7 @@ func (b *builder) build(ctx context.Context) (*gateway.Result, error) {
 			b.ui.TargetPlatforms = append(b.ui.TargetPlatforms, *build.Platform)
 		}
 	}
-	b.ui.MultiPlatformRequested = b.ui.MultiPlatformRequested || len(t.Builds) > 1
+	b.ui.MultiPlatformRequested = b.ui.MultiPlatformRequested || len(t.Builds) > 1 || t.Options.Flag(llb.MultiPlatformArg)
 	rb, err := b.ui.Build(ctx, func(ctx context.Context, _ *ocispecs.Platform, i int) (*dockerui.BuildResult, error) {
 		r := lowered[main(t, i)]
 		ref, err := b.solve(ctx, r, false)

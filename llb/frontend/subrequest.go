@@ -270,7 +270,11 @@ func (b *builder) lint(ctx context.Context) (*lint.LintResults, error) {
 		}
 		return pb.Location{SourceIndex: i, Ranges: ranges(at)}
 	}
-	for _, d := range m.Check() {
+	diags := m.Check()
+	if !diags.HasErrors() {
+		diags = append(diags, b.lowered(ctx)...)
+	}
+	for _, d := range diags {
 		info := diag.InfoOf(d)
 		if d.Severity == hcl.DiagWarning {
 			loc := place(d.Subject)
@@ -285,6 +289,24 @@ func (b *builder) lint(ctx context.Context) (*lint.LintResults, error) {
 		out.Error.Message += "\n" + m.sentence(d)
 	}
 	return out, nil
+}
+
+// lowered are the warnings that need the base images of what --target names. What
+// else is wrong there, a build says: a check of the files wants no registry.
+func (b *builder) lowered(ctx context.Context) (out hcl.Diagnostics) {
+	m, err := b.load(ctx, false)
+	if err != nil {
+		return nil
+	}
+	sel, err := b.choose(m)
+	if err != nil {
+		return nil
+	}
+	sel.warnings = nil
+	if _, err := b.lower(ctx, m, sel); err != nil {
+		return nil
+	}
+	return b.level(m, sel.warnings)
 }
 
 // convert gives the definition of the target's first platform.

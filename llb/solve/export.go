@@ -268,7 +268,7 @@ func (r *runner) imageResult(ctx context.Context, c gateway.Client, j *job, lowe
 		}
 		all.Platforms = append(all.Platforms, exptypes.Platform{ID: id, Platform: p})
 		suffix := ""
-		if len(j.Builds) > 1 {
+		if len(j.Builds) > 1 || j.Index {
 			res.AddRef(id, refs[i])
 			suffix = "/" + id
 		} else {
@@ -466,7 +466,7 @@ func (j *job) note(resp map[string]string, outputs []output, r *runner) error {
 	}
 	j.result.Digest = resp[exptypes.ExporterImageDigestKey]
 	j.result.ConfigDigest = resp[exptypes.ExporterImageConfigDigestKey]
-	if len(j.Builds) > 1 {
+	if len(j.Builds) > 1 || j.Index {
 		j.result.ConfigDigest = ""
 	}
 	if s := resp[exptypes.ExporterImageDescriptorKey]; s != "" {

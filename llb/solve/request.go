@@ -87,6 +87,8 @@ type Job struct {
 	Range hcl.Range
 	// Builds has one entry a platform.
 	Builds []PlatformBuild
+	// Index makes an index of the image even when it has one platform.
+	Index bool
 	// Requires are addresses of jobs whose effects must be done first.
 	Requires []string
 	// Gates are addresses of tests that must pass before this job has effects. Its
