@@ -242,6 +242,13 @@ func (lc *localContexts) isGiven(c *ir.Context) bool {
 // given is llb.Options.Given.
 func (lc *localContexts) given(ctx context.Context, c *ir.Context, use llb.Use) (*llb.Given, error) {
 	name, ok := strings.CutPrefix(c.Path, replaced)
+	if !ok && !strings.HasPrefix(c.Given, "oci-layout://") { // a repository that the module names
+		st, _, err := dockerui.DetectGitContext(c.Given, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &llb.Given{State: *st}, nil
+	}
 	if !ok {
 		dir, _, _ := strings.Cut(strings.TrimPrefix(c.Given, "oci-layout://"), "@")
 		dir, _, _ = strings.Cut(dir, ":") // a module's path has neither
