@@ -14,6 +14,11 @@ import (
 // Each is written as its users would. For hbuild a service is a module, which is
 // found by its file. Bake's targets are a matrix over names, their context is the
 // service's directory, and the toolchain is a linked target.
+//
+// A service has the path in the build that it has in the repository. That matters to
+// both tools: BuildKit looks for what a copy made by what it copies onto and by its
+// text, and of a thousand services that are copied with the same words onto the same
+// toolchain it goes through all thousand results for each.
 func Monorepo(n int) fstest.MapFS {
 	files := fstest.MapFS{
 		"toolchain/compile":    {Data: []byte("#!/bin/sh\ncat \"$@\" > /out/app\nchmod 755 /out/app\n")},
@@ -23,7 +28,7 @@ func Monorepo(n int) fstest.MapFS {
 	}
 	for i := range n {
 		dir := "services/" + Service(i) + "/"
-		files[dir+"Dockerfile"] = &fstest.MapFile{Data: []byte(serviceDockerfile)}
+		files[dir+"Dockerfile"] = &fstest.MapFile{Data: fmt.Appendf(nil, serviceDockerfile, Service(i))}
 		files[dir+"hbuild.hcl"] = &fstest.MapFile{Data: []byte(serviceFile)}
 		files[dir+"main.sh"] = &fstest.MapFile{Data: fmt.Appendf(nil, "#!/bin/sh\necho %s\n", Service(i))}
 		for k := range 4 {
@@ -55,8 +60,8 @@ WORKDIR /src
 `
 
 const serviceDockerfile = `FROM toolchain AS build
-COPY . .
-RUN compile *.sh
+COPY . services/%[1]s/
+RUN compile services/%[1]s/*.sh
 
 FROM scratch
 COPY --from=build /out/app /app
@@ -120,8 +125,8 @@ variable "toolchain" { type = stage }
 stage "build" {
   from = var.toolchain
 
-  copy { files = { "./" = "." } }
-  run { command = "compile *.sh" }
+  copy { files = { "services/${var.name}/" = "." } }
+  run { command = "compile services/${var.name}/*.sh" }
 }
 
 artifact "app" {
@@ -162,8 +167,8 @@ stage "build" {
   for_each = local.services
   from     = stage.toolchain
 
-  copy { files = { "./" = "services/${each.key}" } }
-  run { command = "compile *.sh" }
+  copy { files = { "services/${each.key}/" = "services/${each.key}" } }
+  run { command = "compile services/${each.key}/*.sh" }
 }
 
 artifact "app" {
