@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -413,11 +414,11 @@ func TestRequiredEffectsComeFirst(t *testing.T) {
 }
 
 func TestAtomicPushesNothing(t *testing.T) {
-	var puts int
+	var puts atomic.Int64
 	handler := quietRegistry()
 	reg := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
-			puts++
+			puts.Add(1)
 		}
 		handler.ServeHTTP(w, r)
 	}))
@@ -425,12 +426,12 @@ func TestAtomicPushesNothing(t *testing.T) {
 	good := imageJob("target.good", state(file("f", identity.NewID())))
 	good.Tags, good.Push = []string{strings.TrimPrefix(reg.URL, "http://") + "/good:1"}, true
 	req := Request{Atomic: true, Jobs: []Job{good, imageJob("target.bad", state(shell("sleep 1; exit 1")))}}
-	if _, err := run(t, req); err == nil || puts > 0 {
-		t.Fatalf("%v, %d pushed", err, puts)
+	if _, err := run(t, req); err == nil || puts.Load() > 0 {
+		t.Fatalf("%v, %d pushed", err, puts.Load())
 	}
 	req.Jobs = req.Jobs[:1]
 	mustRun(t, req)
-	if puts == 0 {
+	if puts.Load() == 0 {
 		t.Error("not pushed")
 	}
 }
