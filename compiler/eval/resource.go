@@ -148,7 +148,7 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file st
 
 // checkIncludes warns of includes that nothing is like.
 func (ev *Evaluator) checkIncludes(c *ir.Context, it *item) {
-	if ev.fsys == nil {
+	if ev.fsys == nil || !ev.opt.Check {
 		return
 	}
 	items, _ := ev.list(it, "a list of strings")

@@ -50,7 +50,9 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	}
 	summary, detail := fmt.Sprintf("%q is not in the context", p), ""
 	if strings.ContainsAny(rel, `*?[\`) {
-		if mayBeMissing.MatchString(rel) || ev.matches(full) {
+		// A build has no need to look for it, and a frontend asks its caller for every
+		// directory.
+		if !ev.opt.Check || mayBeMissing.MatchString(rel) || ev.matches(full) {
 			return
 		}
 		summary = fmt.Sprintf("%q matches nothing in the context", p)
@@ -68,9 +70,13 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	ev.add(d)
 }
 
-// mostLooked is how many names a pattern with ** is tried on. Where that is not
-// enough, nobody knows whether it matches, and looking costs too much.
-const mostLooked = 2000
+// mostLooked is how many names a pattern with ** is tried on, and mostListed in how
+// many directories. Where that is not enough, nobody knows whether it matches, and
+// looking costs too much.
+const (
+	mostLooked = 2000
+	mostListed = 100
+)
 
 var errEnough = errors.New("enough")
 
@@ -85,9 +91,12 @@ func (ev *Evaluator) matches(pattern string) bool {
 		return true // reported elsewhere
 	}
 	dir := path.Dir(pattern[:strings.IndexAny(pattern, `*?[\`)+1])
-	looked, found := 0, false
-	_ = fs.WalkDir(ev.fsys, dir, func(name string, _ fs.DirEntry, err error) error {
-		if looked++; err != nil && !errors.Is(err, fs.ErrNotExist) || looked > mostLooked {
+	looked, listed, found := 0, 0, false
+	_ = fs.WalkDir(ev.fsys, dir, func(name string, e fs.DirEntry, err error) error {
+		if e != nil && e.IsDir() {
+			listed++
+		}
+		if looked++; err != nil && !errors.Is(err, fs.ErrNotExist) || looked > mostLooked || listed > mostListed {
 			found = true // perhaps
 			return errEnough
 		}

@@ -190,7 +190,7 @@ target "x" { image = stage.a }
 `
 	m, diags := lang.Load(fstest.MapFS{"hbuild.hcl": {Data: []byte(module)}}, ".", lang.LoadOptions{})
 	diags = append(diags, lang.Resolve(m, eval.Builtins())...)
-	ev := eval.New(m, fstest.MapFS{"src/a.c": {}, "src/deep/a.go": {}}, nil, eval.Options{})
+	ev := eval.New(m, fstest.MapFS{"src/a.c": {}, "src/deep/a.go": {}}, nil, eval.Options{Check: true})
 	ev.All()
 	var got []string
 	for _, d := range append(diags, ev.Diagnostics()...) {
