@@ -38,7 +38,7 @@ func (b *builder) mainContext(ctx context.Context) (*mainContext, error) {
 		return &mainContext{tree: &localTree{
 			ctx: ctx, client: b.client, marshal: []bk.ConstraintsOpt{bk.WithCaps(b.opts.LLBCaps)},
 			name: dockerui.DefaultLocalNameContext, session: b.session(dockerui.DefaultLocalNameContext),
-			dirs: map[string]map[string]*fstypes.Stat{}, walked: map[string]bool{}, links: map[string]string{}, files: map[string][]byte{},
+			dirs: map[string]map[string]*fstypes.Stat{}, walked: map[string]bool{}, links: map[string]string{}, files: map[string][]byte{}, sent: map[string]gateway.Reference{},
 		}}, nil
 	}
 	st, err := b.ui.MainContext(ctx)

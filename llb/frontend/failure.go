@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -111,6 +112,11 @@ func ranges(at *hcl.Range) []*pb.Range {
 	}}
 }
 
+// otherFile reports whether a place is in another file than the named one.
+func (m *module) otherFile(at *hcl.Range) bool {
+	return at.Filename != "" && at.Filename != path.Base(m.src.Filename)
+}
+
 // warn sends warnings to the client's progress display.
 func (m *module) warn(ctx context.Context, diags hcl.Diagnostics) {
 	for _, d := range diags {
@@ -124,7 +130,11 @@ func (m *module) warn(ctx context.Context, diags hcl.Diagnostics) {
 		}
 		if opt.SourceInfo != nil {
 			opt.Range = ranges(d.Subject)
-			text += fmt.Sprintf(" (line %d)", d.Subject.Start.Line)
+			at := fmt.Sprintf("line %d", d.Subject.Start.Line)
+			if m.otherFile(d.Subject) {
+				at = fmt.Sprintf("%s:%d", d.Subject.Filename, d.Subject.Start.Line)
+			}
+			text += " (" + at + ")"
 		}
 		if d.Detail != "" {
 			opt.Detail = append(opt.Detail, []byte(d.Detail))

@@ -30,7 +30,7 @@ import (
 // tree, put into an image like the one that hbuild.hcl makes (TestSelf builds that
 // one), in the registry of the tests.
 type published struct {
-	ref    string // 127.0.0.1:PORT/hbuild/frontend:test
+	ref    string // 127.0.0.1:PORT/hbuild/frontend:DIGEST, for runs of other trees push theirs
 	digest string // sha256:…
 	image  v1.Image
 }
@@ -106,7 +106,7 @@ func frontendImage(t testing.TB) *published {
 		t.Fatal(err)
 	}
 	out := *p
-	out.ref = testengine.Registry(t) + "/hbuild/frontend:test"
+	out.ref = testengine.Registry(t) + "/hbuild/frontend:" + strings.TrimPrefix(p.digest, "sha256:")[:12]
 	push(t, out.ref, p.image)
 	return &out
 }

@@ -7,21 +7,30 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
 	bk "github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	digest "github.com/opencontainers/go-digest"
 	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/hbuild/hbuild/lang"
 )
 
-// localTree is a directory of the caller's machine. What the compiler asks for,
-// and no more, is sent: a directory is listed without its files' contents, and a
-// file is sent alone.
+// localTree is a directory of the caller's machine. A directory is listed without
+// its files' contents, and a file is sent when the compiler asks for it.
 //
-// A module with `fileset` walks: a directory, then the ones in it. From the
-// second level on everything below the first is listed at once, for a listing
-// costs a round trip to the caller, whatever it holds.
+// Each costs a round trip to the caller, whatever it holds, so what will be asked for
+// next goes along. A module with `fileset` walks: a directory, then the ones in it;
+// from the second level on everything below the first is listed at once. One with
+// modules looks into a directory and those beside it: from the second on all beside
+// it are listed. A module's files are sent with those of all listed modules, another
+// small file with those that have its name in listed directories beside its own: the
+// compiler reads services/api/service.json, then services/web/service.json.
+//
+// It is safe for concurrent use: modules are read side by side.
 type localTree struct {
 	ctx     context.Context
 	client  gateway.Client
@@ -34,6 +43,7 @@ type localTree struct {
 	walked map[string]bool                     // those that were asked for by list
 	links  map[string]string                   // directories that turned out to be links
 	files  map[string][]byte
+	sent   map[string]gateway.Reference // files that were sent with another
 }
 
 func (t *localTree) stat(name string) (*fstypes.Stat, error) {
@@ -82,7 +92,7 @@ func (t *localTree) list(dir string) ([]*fstypes.Stat, error) {
 	}
 	t.walked[dir] = true
 	if t.dirs[dir] == nil && top != "" {
-		if err := t.load(top, true); err != nil {
+		if err := t.load(top, all); err != nil {
 			return nil, err
 		}
 	}
@@ -105,8 +115,8 @@ func (t *localTree) entries(dir string, again bool) (map[string]*fstypes.Stat, e
 	if got := t.dirs[dir]; got != nil {
 		return got, nil
 	}
-	if !again {
-		if err := t.load(dir, false); err != nil {
+	if !again && !t.knownElsewhere(dir) {
+		if err := t.loadFor(dir); err != nil {
 			return nil, err
 		}
 		return t.entries(dir, true)
@@ -123,8 +133,33 @@ func (t *localTree) entries(dir string, again bool) (map[string]*fstypes.Stat, e
 	return t.entries(end, false)
 }
 
-// load lists a directory, or with deep all directories below it as well.
-func (t *localTree) load(dir string, deep bool) error {
+// knownElsewhere reports whether the directory above is listed and has no directory
+// of the name.
+func (t *localTree) knownElsewhere(dir string) bool {
+	above := t.dirs[path.Dir(dir)]
+	if dir == "." || above == nil {
+		return false
+	}
+	st := above[path.Base(dir)]
+	return st == nil || !fs.FileMode(st.Mode).IsDir()
+}
+
+// loadFor lists a directory, and those beside it when one of them was listed.
+func (t *localTree) loadFor(dir string) error {
+	above := path.Dir(dir)
+	for d := range t.dirs {
+		if d != "." && dir != "." && path.Dir(d) == above {
+			return t.load(above, 2)
+		}
+	}
+	return t.load(dir, 1)
+}
+
+// all is a number of levels that no directory has.
+const all = 1 << 20
+
+// load lists a directory, with more than one level the directories in it as well.
+func (t *localTree) load(dir string, levels int) error {
 	var include, exclude []string
 	prefix := ""
 	if dir != "." {
@@ -132,10 +167,12 @@ func (t *localTree) load(dir string, deep bool) error {
 		include = []string{escape(dir)}
 	}
 	hint := "-list:" + dir
-	if deep {
+	if levels == all {
 		hint += "/**"
 	} else {
-		exclude = []string{prefix + "*/*"}
+		below := strings.Repeat("/*", levels)
+		hint += below[2:]
+		exclude = []string{prefix + "*" + below}
 	}
 	ref, err := t.solve(
 		bk.MetadataOnlyTransfer(nil), bk.IncludePatterns(include), bk.ExcludePatterns(exclude),
@@ -148,14 +185,14 @@ func (t *localTree) load(dir string, deep bool) error {
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)
 	}
-	return t.add(dir, deep, data)
+	return t.add(dir, levels, data)
 }
 
 // metadataFile is where a transfer of metadata alone leaves it: for each path the
 // length (32 bits, little endian) and the bytes of a message fsutil.types.Stat.
 const metadataFile = ".fsutil-metadata"
 
-func (t *localTree) add(dir string, deep bool, data []byte) error {
+func (t *localTree) add(dir string, levels int, data []byte) error {
 	found := dir == "."
 	listed := map[string]bool{}
 	for len(data) >= 4 {
@@ -172,7 +209,7 @@ func (t *localTree) add(dir string, deep bool, data []byte) error {
 		if st.Path == dir && isDir {
 			found = true
 		}
-		if deep && isDir && (dir == "." || strings.HasPrefix(st.Path, dir+"/")) {
+		if isDir && depth(dir, st.Path) < levels {
 			listed[st.Path] = true
 		}
 		parent := path.Dir(st.Path)
@@ -187,6 +224,18 @@ func (t *localTree) add(dir string, deep bool, data []byte) error {
 		t.dir(d)
 	}
 	return nil
+}
+
+// depth is how many levels a path lies below a directory; of others it is [all].
+func depth(dir, p string) int {
+	if dir != "." {
+		rest, ok := strings.CutPrefix(p, dir+"/")
+		if !ok {
+			return all
+		}
+		p = rest
+	}
+	return strings.Count(p, "/") + 1
 }
 
 func (t *localTree) dir(name string) map[string]*fstypes.Stat {
@@ -206,17 +255,69 @@ func (t *localTree) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ref, err := t.solve(bk.IncludePatterns([]string{escape(end)}), bk.SharedKeyHint(t.name+"-file:"+end),
-		bk.Differ(bk.DiffNone, false), bk.WithCustomName("[internal] load "+end+" of the build context"))
-	if err != nil {
-		return nil, err
+	if t.sent[end] == nil {
+		if err := t.send(t.together(end)); err != nil {
+			return nil, err
+		}
 	}
-	data, err := refTree{ctx: t.ctx, ref: ref}.read(end)
+	data, err := refTree{ctx: t.ctx, ref: t.sent[end]}.read(end)
 	if err == nil {
 		t.files[name] = data
 	}
 	return data, err
 }
+
+// send asks for files, the first of which is wanted now.
+func (t *localTree) send(names []string) error {
+	patterns := make([]string, len(names))
+	for i, name := range names {
+		patterns[i] = escape(name)
+	}
+	hint, title := names[0], names[0]
+	if len(names) > 1 {
+		hint = digest.FromString(strings.Join(patterns, "\x00")).String()
+		title += fmt.Sprintf(" and %d more", len(names)-1)
+	}
+	ref, err := t.solve(bk.IncludePatterns(patterns), bk.SharedKeyHint(t.name+"-file:"+hint),
+		bk.Differ(bk.DiffNone, false), bk.WithCustomName("[internal] load "+title+" of the build context"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		t.sent[name] = ref
+	}
+	return nil
+}
+
+// What is sent with a file: files of at most this size, and at most this many.
+const (
+	smallFile = 256 << 10
+	manyFiles = 500
+)
+
+// together are a file and those that are likely to be asked for after it, of the
+// directories that were listed.
+func (t *localTree) together(name string) []string {
+	base, above := path.Base(name), path.Dir(path.Dir(name))
+	like := func(dir, other string) bool { return other == base && path.Dir(dir) == above && dir != "." }
+	if ofModule(base) {
+		like = func(dir, other string) bool { return ofModule(other) && dir != "." } // the root's are there
+	}
+	var out []string
+	for dir, entries := range t.dirs {
+		for other, st := range entries {
+			p := path.Join(dir, other)
+			if like(dir, other) && fs.FileMode(st.Mode).IsRegular() && st.Size <= smallFile && p != name && t.sent[p] == nil {
+				out = append(out, p)
+			}
+		}
+	}
+	slices.Sort(out)
+	return append([]string{name}, out[:min(len(out), manyFiles)]...)
+}
+
+// ofModule reports whether a file belongs to a module that is called.
+func ofModule(name string) bool { return isModuleFile(name) || name == lang.OverrideFile }
 
 func (t *localTree) solve(opts ...bk.LocalOption) (gateway.Reference, error) {
 	st := bk.Local(t.name, append([]bk.LocalOption{bk.SessionID(t.session)}, opts...)...)

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -278,8 +279,12 @@ func (b *builder) lint(ctx context.Context) (*lint.LintResults, error) {
 		info := diag.InfoOf(d)
 		if d.Severity == hcl.DiagWarning {
 			loc := place(d.Subject)
-			detail := strings.TrimSpace(d.Detail + " " + info.Help)
-			out.Warnings = append(out.Warnings, lint.Warning{RuleName: string(info.Code), Description: d.Summary, Detail: d.Summary + ". " + detail, Location: &loc})
+			detail := d.Summary + ". " + strings.TrimSpace(d.Detail+" "+info.Help)
+			if at := d.Subject; at != nil && m.otherFile(at) {
+				// buildx shows all places as if they were in the named file.
+				detail = fmt.Sprintf("%s:%d: %s", at.Filename, at.Start.Line, detail)
+			}
+			out.Warnings = append(out.Warnings, lint.Warning{RuleName: string(info.Code), Description: d.Summary, Detail: detail, Location: &loc})
 			continue
 		}
 		if out.Error == nil {
