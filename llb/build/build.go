@@ -158,7 +158,8 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 		return nil, nil, err
 	}
 	res, err := solve.Run(ctx, c, req)
-	if l.diags.HasErrors() && ctx.Err() == nil && !opt.KeepGoing {
+	// An image is not found, either, on an engine that went away meanwhile.
+	if l.diags.HasErrors() && ctx.Err() == nil && !opt.KeepGoing && !errors.Is(err, solve.ErrEngine) {
 		return res, l.diags, l.failed()
 	}
 	return res, l.diags, err
