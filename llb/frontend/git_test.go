@@ -140,11 +140,12 @@ func TestEpoch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		label, time := "", time.Now().Unix()/3600
+		// Without one it is when the layers were made, which may be cached.
+		label, good := "", cfg.Created.Year() >= 2025
 		if c.want != 0 {
-			label, time = fmt.Sprint(c.want), c.want/3600
+			label, good = fmt.Sprint(c.want), cfg.Created.Unix() == c.want
 		}
-		if cfg.Config.Labels["time"] != label || cfg.Created.Unix()/3600 != time {
+		if cfg.Config.Labels["time"] != label || !good {
 			t.Errorf("%s %q: steps see %q, the image was made %s", c.context, c.args, cfg.Config.Labels["time"], cfg.Created)
 		}
 	}
