@@ -118,3 +118,26 @@ func TestStepsOfFailedJobs(t *testing.T) {
 		}
 	}
 }
+
+// TestNewView: when names are shown, and when what is cached is not.
+func TestNewView(t *testing.T) {
+	for _, c := range []struct {
+		mode     string
+		terminal bool
+		jobs     int
+		want     view
+	}{
+		{"auto", true, 1, view{}},
+		{"auto", true, 2, view{prefix: true}},
+		{"", true, foldFrom - 1, view{prefix: true}},
+		{"", true, foldFrom, view{prefix: true, fold: true, group: true}},
+		{"auto", false, foldFrom, view{prefix: true, fold: true}},
+		{"plain", true, foldFrom, view{prefix: true, fold: true}},
+		{"rawjson", false, 200, view{}},
+		{"quiet", true, 200, view{}},
+	} {
+		if got := newView(c.mode, c.terminal, c.jobs); got != c.want {
+			t.Errorf("%q, terminal %v, %d jobs: %+v, want %+v", c.mode, c.terminal, c.jobs, got, c.want)
+		}
+	}
+}
