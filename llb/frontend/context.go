@@ -121,9 +121,9 @@ func (t *remoteTree) list(dir string) ([]*fstypes.Stat, error) {
 	return r.list(dir)
 }
 
-// replaced marks the path of a context that the caller replaced; the option's
-// name follows.
-const replaced = "context:"
+// replaced marks the path of a context that the caller replaced; the option's name
+// follows. It is absolute, for nothing of it is in the build context.
+const replaced = "/context:"
 
 // matchContexts fills the map of replaced contexts, stages and images. The
 // frontend's own image may have been replaced so too, which is none of the
@@ -158,7 +158,12 @@ func withoutPlatform(given string) string {
 // checkContexts refuses a --build-context that nothing evaluated so far has a name
 // for: it would do nothing.
 func (b *builder) checkContexts(m *module) error {
-	names := append(m.Module.Names(lang.KindContext), m.Module.Names(lang.KindStage)...)
+	var names []string
+	for _, ev := range m.Evaluator().Everyone() {
+		for _, name := range append(ev.Module().Names(lang.KindContext), ev.Module().Names(lang.KindStage)...) {
+			names = append(names, ev.At(name))
+		}
+	}
 	for _, given := range m.Evaluator().UnusedContexts() {
 		return m.failure(hcl.Diagnostics{diag.Error(diag.BadFlag, hcl.Range{}, fmt.Sprintf("No context is called %q", given),
 			fmt.Sprintf("--build-context %s gives one, and the module has no such context.%s Nor is it a stage, or an image() that is reached. There are: %s.", given, diag.DidYouMean(given, names), diag.List(names, 20)))})

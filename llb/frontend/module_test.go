@@ -195,6 +195,16 @@ func TestWorkspace(t *testing.T) {
 		}
 	}
 	ok(t, build(".", "--target", "svc.web/stage.app"))
+	write(t, filepath.Join(dir, "given/greeting"), "given")
+	out = t.TempDir()
+	r := ok(t, build(".", "--target", "svc.api/prod", "--build-context", "svc.api/default=given", "-o", out))
+	if got := content(t, filepath.Join(out, "app/greeting")); got != "given" {
+		t.Errorf("--build-context: %q", got)
+	}
+	saysNot(t, r.stderr, "HB7003")
+	fails(t, build(".", "--target", "svc.api/prod", "--build-context", "svc.apo/default=given"), `No context is called "svc.apo/default"`, `Did you mean "svc.api/default"?`)
+	write(t, filepath.Join(dir, "Dockerfile"), content(t, filepath.Join(dir, "hbuild.hcl")))
+	ok(t, build(".", "-f", "Dockerfile", "--target", "svc.web/stage.app"))
 	fails(t, build("."), `"default" stands for 2 targets`, "svc.api/prod and svc.web/prod")
 	fails(t, build(".", "--target", "svc.wbe/prod"), `Did you mean "web"?`)
 	fails(t, build(".", "--target", "web/prod"), `No module is at the address "web"`, "svc.web")
