@@ -8,11 +8,9 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
-	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
@@ -21,9 +19,6 @@ import (
 // for each instance, over files that are read once. What crosses the border are
 // values: inputs are evaluated by the caller, outputs by the called. A build value
 // is an instance and remembers its evaluator, so whoever gets it can use it.
-
-// kModule is the kind of instances of module blocks; they are no build values.
-const kModule = Kind(lang.KindModule)
 
 // addr is how messages and the command line name a declaration of this module:
 // "stage.build", `svc["api"]/stage.build`.
@@ -62,9 +57,6 @@ func (ev *Evaluator) At(name string) string {
 // CalledAs is the instance of the module block that calls this module; nil for the
 // root and for a module that nobody calls.
 func (ev *Evaluator) CalledAs() *Instance { return ev.call }
-
-// OutputValue is the value of an output of this module.
-func (ev *Evaluator) OutputValue(n *lang.Output) cty.Value { return ev.output(n) }
 
 // Apart evaluates a module that nobody calls, as its own caller: only its vars file
 // and the environment give values. It is nil when the directory has no module.
@@ -346,250 +338,6 @@ func (ev *Evaluator) Prefetch(from ...lang.Node) {
 	ev.Start(list)
 }
 
-// moduleValue is the value of module.NAME as some references use it, what follows
-// the name in each; none means all of it. Only what is used is read.
-func (ev *Evaluator) moduleValue(n *lang.ModuleCall, uses []hcl.Traversal) cty.Value {
-	x := ev.instances(n)
-	if x.unknown || n.Bad {
-		return cty.DynamicVal
-	}
-	if n.ForEach == nil {
-		if len(x.list) == 0 {
-			return absent(uses)
-		}
-		return ev.outputs(x.list[0], uses)
-	}
-	needed := byKey(uses)
-	need := func(key string) ([]hcl.Traversal, bool) {
-		if needed == nil {
-			return nil, true
-		}
-		u, ok := needed[key]
-		return u, ok
-	}
-	m := map[string]cty.Value{}
-	for _, k := range x.disabled {
-		if u, ok := need(k); ok {
-			m[k] = absent(u)
-		}
-	}
-	var list []*Instance
-	for _, inst := range x.list {
-		if _, ok := need(inst.Key); ok {
-			list = append(list, inst)
-		}
-	}
-	ev.Start(list)
-	for _, inst := range list {
-		u, _ := need(inst.Key)
-		m[inst.Key] = ev.outputs(inst, u)
-	}
-	for k, u := range needed {
-		if _, ok := m[k]; !ok {
-			ev.noSuchCall(n, x, k, u[0].SourceRange())
-			m[k] = cty.DynamicVal
-		}
-	}
-	return cty.ObjectVal(m)
-}
-
-// noSuchCall reports a key that a module block has no instance of.
-func (ev *Evaluator) noSuchCall(n *lang.ModuleCall, x *expansion, key string, at hcl.Range) {
-	var keys []string
-	for _, i := range x.list {
-		keys = append(keys, i.Key)
-	}
-	has := "It has none."
-	if len(keys) > 0 {
-		has = "Its keys are " + diag.List(keys, 20) + "." + diag.DidYouMean(key, keys)
-	}
-	ev.add(diag.Error(diag.UnknownKey, at, fmt.Sprintf("%s has no instance %q", n.Addr(), key), has, diag.WithRelated(n.NameRange, "declared here")))
-}
-
-// byKey sorts references by the key that they begin with; nil when one of them is
-// about all instances.
-func byKey(uses []hcl.Traversal) map[string][]hcl.Traversal {
-	if len(uses) == 0 {
-		return nil
-	}
-	out := map[string][]hcl.Traversal{}
-	for _, t := range uses {
-		key, ok := stepName(t, 0)
-		if !ok {
-			return nil
-		}
-		rest := t[1:]
-		if len(rest) == 0 {
-			rest = nil
-		}
-		out[key] = append(out[key], rest)
-	}
-	return out
-}
-
-// stepName is the constant name or key at a place of a traversal.
-func stepName(t hcl.Traversal, i int) (string, bool) {
-	if i >= len(t) {
-		return "", false
-	}
-	switch s := t[i].(type) {
-	case hcl.TraverseAttr:
-		return s.Name, true
-	case hcl.TraverseIndex:
-		if s.Key.Type() == cty.String && s.Key.IsKnown() && !s.Key.IsNull() {
-			return s.Key.AsString(), true
-		}
-	}
-	return "", false
-}
-
-// absent is what a module that is not enabled gives: null for whatever is asked.
-func absent(uses []hcl.Traversal) cty.Value {
-	m := map[string]cty.Value{}
-	for _, t := range uses {
-		name, ok := stepName(t, 0)
-		if !ok {
-			return cty.NullVal(cty.DynamicPseudoType)
-		}
-		m[name] = Null
-	}
-	if len(m) == 0 {
-		return cty.NullVal(cty.DynamicPseudoType)
-	}
-	return cty.ObjectVal(m)
-}
-
-// outputs is an object of a called module's outputs: those that references name,
-// or all.
-func (ev *Evaluator) outputs(inst *Instance, uses []hcl.Traversal) cty.Value {
-	sub := ev.CalledBy(inst)
-	if sub == nil {
-		return cty.DynamicVal
-	}
-	m := map[string]cty.Value{}
-	for _, t := range uses {
-		name, ok := stepName(t, 0)
-		if !ok {
-			m = map[string]cty.Value{}
-			uses = nil
-			break
-		}
-		if out, ok := sub.mod.Lookup(lang.KindOutput, name).(*lang.Output); ok {
-			m[name] = sub.output(out)
-			continue
-		}
-		m[name] = cty.DynamicVal
-		ev.noSuchOutput(inst, sub, name, t[:1].SourceRange())
-	}
-	if len(uses) == 0 {
-		for _, n := range sub.mod.Decls {
-			if out, ok := n.(*lang.Output); ok {
-				m[out.Name] = sub.output(out)
-			}
-		}
-	}
-	return cty.ObjectVal(m)
-}
-
-func (ev *Evaluator) noSuchOutput(inst *Instance, sub *Evaluator, name string, at hcl.Range) {
-	if sub.mod.Lost(lang.KindOutput) {
-		return
-	}
-	names := sub.mod.Names(lang.KindOutput)
-	var opts []diag.Option
-	detail := fmt.Sprintf("The module %q has none; an output block in it shows a value to its callers: output %q { value = … }.", sub.mod.Dir, name)
-	if len(names) > 0 {
-		detail = fmt.Sprintf("The module %q has %s.%s", sub.mod.Dir, diag.List(names, 20), diag.DidYouMean(name, names))
-	}
-	if near := diag.Nearest(name, names); near != "" {
-		opts = append(opts, diag.WithRelated(sub.mod.Lookup(lang.KindOutput, near).Base().NameRange, "the output %q is declared here", near))
-	} else if n := sub.hidden(name); n != nil {
-		detail += fmt.Sprintf(" Its %s is not to be seen from outside without an output.", n.Addr())
-		opts = append(opts, diag.WithRelated(n.NameRange, "%s is declared here", n.Addr()))
-	}
-	ev.add(diag.Error(diag.UnknownResult, at, fmt.Sprintf("%s has no output %q", inst.Addr, name), detail, opts...))
-}
-
-// hidden finds a declaration that somebody may have meant by an output's name.
-func (ev *Evaluator) hidden(name string) *lang.Decl {
-	for _, k := range []lang.Kind{lang.KindStage, lang.KindArtifact, lang.KindTarget, lang.KindLocal, lang.KindVariable} {
-		if n := ev.mod.Lookup(k, name); n != nil {
-			return n.Base()
-		}
-	}
-	return nil
-}
-
-// output evaluates an output, once.
-func (ev *Evaluator) output(n *lang.Output) cty.Value {
-	x := ev.expanded[n]
-	if x == nil {
-		x = &expansion{value: cty.DynamicVal}
-		ev.expanded[n] = x
-		if n.Value != nil && !n.Bad {
-			x.value = ev.value(n.Value.Expr, &scope{})
-		}
-		ev.attrStr(n.Description, &scope{})
-	}
-	return x.value
-}
-
-// varies reports whether what a declaration evaluates to depends on the target
-// platform: by itself, through what a module gives, or through what the caller
-// gives to this one.
-func (ev *Evaluator) varies(n lang.Node) bool {
-	d := n.Base()
-	if d.Kind == lang.KindStage && ev.givenByPlatform() {
-		return true
-	}
-	if d.TargetPlatform || ev.call == nil && !ev.mod.Calls() {
-		return d.TargetPlatform
-	}
-	if v, ok := ev.varying[n]; ok {
-		return v
-	}
-	ev.varying[n] = false
-	v := ev.inputVaries(d) || ev.outputVaries(n)
-	for i := 0; i < len(d.Uses) && !v; i++ {
-		v = ev.varies(d.Uses[i].Decl)
-	}
-	ev.varying[n] = v
-	return v
-}
-
-func (ev *Evaluator) inputVaries(d *lang.Decl) bool {
-	a := ev.inputs[d.Name]
-	if d.Kind != lang.KindVariable || a == nil {
-		return false
-	}
-	for _, t := range hclsyntax.Variables(a.Expr) {
-		if name, ok := stepName(t, 1); ok {
-			if n := ev.caller.mod.Lookup(refKinds[t.RootName()], name); n != nil && ev.caller.varies(n) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (ev *Evaluator) outputVaries(n lang.Node) bool {
-	if _, ok := n.(*lang.ModuleCall); !ok {
-		return false
-	}
-	for _, inst := range ev.instances(n).list {
-		sub := ev.CalledBy(inst)
-		if sub == nil {
-			continue
-		}
-		for _, name := range sub.mod.Names(lang.KindOutput) {
-			if sub.varies(sub.mod.Lookup(lang.KindOutput, name)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // traced adds to a diagnostic of a called module who called it, and with what.
 func (ev *Evaluator) traced(d *hcl.Diagnostic) *hcl.Diagnostic {
 	if ev.call == nil {
@@ -673,62 +421,4 @@ func (ev *Evaluator) firstInputs() string {
 		return ""
 	}
 	return ", with " + strings.Join(out, ", ")
-}
-
-// defaultContext is the name of the context that copies read when they do not say
-// from where.
-const defaultContext = "default"
-
-// oneDirectory returns the context that another module has made of the same block
-// over the same files, so that many modules over one directory send it once.
-func (ev *Evaluator) oneDirectory(inst *Instance, c *ir.Context) *ir.Context {
-	if ev.call == nil && ev.apart == "" && !ev.mod.Calls() {
-		return c
-	}
-	key := fmt.Sprintf("%s %q %q", inst.Name(), c.Path, c.Patterns)
-	if first := ev.directories[key]; first != nil {
-		inst.memo = first
-		return first
-	}
-	c.Name = ev.freeContext(c.Name)
-	ev.directories[key] = c
-	return c
-}
-
-// contextName is the name that a context has in a Dockerfile, unless that is taken:
-// context.default of a called module has the module's.
-func (ev *Evaluator) contextName(inst *Instance) string {
-	name := ev.dockerPrefix() + dockerName(inst.Node.Base().Name)
-	if ev.dockerPrefix() != "" && inst.Node.Base().Name == defaultContext {
-		name = strings.TrimSuffix(ev.dockerPrefix(), "-")
-	}
-	if inst.Keyed {
-		return name + "-" + dockerName(inst.Key)
-	}
-	return name
-}
-
-// freeContext makes a name of a context of a called module unlike any other's. Those
-// of the root have their own names, whenever they are evaluated; which keys a repeated
-// one has is not known before, so all are its that begin like it.
-func (ev *Evaluator) freeContext(name string) string {
-	if ev.call == nil && ev.apart == "" {
-		return name
-	}
-	repeated := func() bool {
-		return slices.ContainsFunc(ev.contextsEach, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-	}
-	if repeated() {
-		name = "module-" + name
-	}
-	for repeated() {
-		name = "m" + name
-	}
-	for n, try := 2, name; ; n++ {
-		if !ev.contextIDs[try] {
-			ev.contextIDs[try] = true
-			return try
-		}
-		try = fmt.Sprintf("%s-%d", name, n)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -324,4 +325,62 @@ func triggerFroms(text string) (out []string) {
 		}
 	}
 	return out
+}
+
+// defaultContext is the name of the context that copies read when they do not say
+// from where.
+const defaultContext = "default"
+
+// oneDirectory returns the context that another module has made of the same block
+// over the same files, so that many modules over one directory send it once.
+func (ev *Evaluator) oneDirectory(inst *Instance, c *ir.Context) *ir.Context {
+	if ev.call == nil && ev.apart == "" && !ev.mod.Calls() {
+		return c
+	}
+	key := fmt.Sprintf("%s %q %q", inst.Name(), c.Path, c.Patterns)
+	if first := ev.directories[key]; first != nil {
+		inst.memo = first
+		return first
+	}
+	c.Name = ev.freeContext(c.Name)
+	ev.directories[key] = c
+	return c
+}
+
+// contextName is the name that a context has in a Dockerfile, unless that is taken:
+// context.default of a called module has the module's.
+func (ev *Evaluator) contextName(inst *Instance) string {
+	name := ev.dockerPrefix() + dockerName(inst.Node.Base().Name)
+	if ev.dockerPrefix() != "" && inst.Node.Base().Name == defaultContext {
+		name = strings.TrimSuffix(ev.dockerPrefix(), "-")
+	}
+	if inst.Keyed {
+		return name + "-" + dockerName(inst.Key)
+	}
+	return name
+}
+
+// freeContext makes a name of a context of a called module unlike any other's. Those
+// of the root have their own names, whenever they are evaluated; which keys a repeated
+// one has is not known before, so all are its that begin like it.
+func (ev *Evaluator) freeContext(name string) string {
+	if ev.call == nil && ev.apart == "" {
+		return name
+	}
+	repeated := func() bool {
+		return slices.ContainsFunc(ev.contextsEach, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	}
+	if repeated() {
+		name = "module-" + name
+	}
+	for repeated() {
+		name = "m" + name
+	}
+	for n, try := 2, name; ; n++ {
+		if !ev.contextIDs[try] {
+			ev.contextIDs[try] = true
+			return try
+		}
+		try = fmt.Sprintf("%s-%d", name, n)
+	}
 }
