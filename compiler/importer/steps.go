@@ -384,6 +384,7 @@ func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) s
 		return nil
 	}
 	target, known := im.literal(st, f["target"])
+	empty := false // the path ends in a variable that has no value, and BuildKit cleans it
 	if id == "" {
 		if !known {
 			if target, known = im.guessed(st, f["target"]); !known {
@@ -393,6 +394,8 @@ func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) s
 			im.warnf(CodeFixed, s.node, "The id of a cache was worked out", "Its path is its id, and %s reads a variable that the Dockerfile does not set; it was taken to have no value.", f["target"])
 		}
 		id = path.Clean(target)
+		v, _, err := shell.NewLex(rune(im.esc)).ProcessWord(f["target"], defaultsEnv(st.env))
+		empty = err == nil && known && strings.Contains(id, "${") && strings.HasSuffix(v, "/") && v != "/"
 	}
 	sharing := strings.ToLower(im.decided(st, s, f, "sharing"))
 	from := ""
@@ -421,7 +424,10 @@ func (im *importer) cacheMount(st *stage, s *step, m *mount, text func(string) s
 			}
 		}
 		r = &resource{name: im.unique("cache", strings.ToLower(name), "cache"), id: key, from: s.node}
-		if id != r.name {
+		switch {
+		case empty:
+			r.attrs = append(r.attrs, entry{key: "id", val: raw(`trimsuffix("` + id + `", "/")`)})
+		case id != r.name:
 			r.attrs = append(r.attrs, entry{key: "id", val: raw(`"` + id + `"`)})
 		}
 		if sharing != "" && sharing != "shared" {
