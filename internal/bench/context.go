@@ -79,7 +79,7 @@ func contexts(ctx context.Context, o options, rep *report) error {
 }
 
 func sharedContext(ctx context.Context, o options, tools []*tool, t *tool, out *table) error {
-	dir, err := writeRepository(benchgen.SharedContext(sharedFiles, sharedTargets))
+	dir, err := writeFiles(benchgen.SharedContext(sharedFiles, sharedTargets))
 	if err != nil {
 		return err
 	}
@@ -89,53 +89,67 @@ func sharedContext(ctx context.Context, o options, tools []*tool, t *tool, out *
 		return err
 	}
 	defer goOn()
-	for _, name := range []string{"first", "nothing changed"} {
-		u, err := t.build(ctx, dir, kindSolve, "default")
-		if errors.Is(err, errLate) && t.name == nameBake {
-			out.row(name, t.name, "> "+seconds(o.limit), "", "", "", "", "", "")
-			return nil
-		} else if err != nil {
-			return err
-		}
-		row := []string{name, t.name, seconds(u.Wall), seconds(u.CPU), megabytes(u.Memory)}
-		sent, walks, stats, reads := "", "", "", ""
-		if name != "first" {
-			if stats, reads, err = traced(ctx, dir, t.env, t.program, t.args(t, kindSolve, "default")...); err != nil {
-				return err
-			}
-		}
-		if t.name == nameHbuild {
-			if sent, walks, err = counted(ctx, t, dir, name == "first"); err != nil {
-				return err
-			}
-		}
-		out.row(append(row, sent, walks, stats, reads)...)
+	row, err := sharedFirst(ctx, t, dir)
+	if err == nil {
+		out.row(append([]string{"first", t.name}, row...)...)
 		t.daemon.idle(ctx)
+		row, err = sharedAgain(ctx, t, dir)
 	}
+	if errors.Is(err, errLate) && t.name == nameBake {
+		row, err = []string{"> " + seconds(o.limit), "", "", "", "", "", ""}, nil
+	}
+	if err != nil {
+		return err
+	}
+	out.row(append([]string{"nothing changed", t.name}, row...)...)
 	return nil
 }
 
-// counted builds once more and asks what was walked and sent; from the beginning,
-// if the first build is meant.
-func counted(ctx context.Context, t *tool, dir string, first bool) (sent, walks string, err error) {
-	if first {
-		if err := t.daemon.prune(ctx); err != nil {
-			return "", "", err
+// sharedFirst builds for the first time. hbuild does so in a copy of this program,
+// which then says what was walked and sent.
+func sharedFirst(ctx context.Context, t *tool, dir string) ([]string, error) {
+	if t.name == nameHbuild {
+		u, sent, walks, err := counted(ctx, t, dir)
+		return []string{seconds(u.Wall), seconds(u.CPU), megabytes(u.Memory), sent, walks, "", ""}, err
+	}
+	u, err := t.build(ctx, dir, kindSolve, "default")
+	return []string{seconds(u.Wall), seconds(u.CPU), megabytes(u.Memory), "", "", "", ""}, err
+}
+
+// sharedAgain builds when nothing has changed: once for the time, and once for each
+// way of counting.
+func sharedAgain(ctx context.Context, t *tool, dir string) ([]string, error) {
+	u, err := t.build(ctx, dir, kindSolve, "default")
+	if err != nil {
+		return nil, err
+	}
+	stats, reads, err := traced(ctx, dir, t.env, t.program, t.args(t, kindSolve, "default")...)
+	if err != nil {
+		return nil, err
+	}
+	sent, walks := "", ""
+	if t.name == nameHbuild {
+		if _, sent, walks, err = counted(ctx, t, dir); err != nil {
+			return nil, err
 		}
 	}
+	return []string{seconds(u.Wall), seconds(u.CPU), megabytes(u.Memory), sent, walks, stats, reads}, nil
+}
+
+// counted builds as hbuild does and says what was walked and sent.
+func counted(ctx context.Context, t *tool, dir string) (u usage, sent, walks string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", "", err
+		return u, "", "", err
 	}
-	u, err := measure(ctx, t.limit, dir, nil, self, childContext, t.daemon.Engine, dir)
-	if err != nil {
-		return "", "", err
+	if u, err = measure(ctx, t.limit, dir, nil, self, childContext, t.daemon.Engine, dir); err != nil {
+		return u, "", "", err
 	}
 	var res contextResult
 	if err := json.Unmarshal(u.Out, &res); err != nil {
-		return "", "", err
+		return u, "", "", err
 	}
-	return fmt.Sprintf("%d bytes", res.Bytes), strconv.Itoa(res.Walks), nil
+	return u, fmt.Sprintf("%d bytes", res.Bytes), strconv.Itoa(res.Walks), nil
 }
 
 // traced counts the system calls of a command; it gives nothing where there is no

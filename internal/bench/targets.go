@@ -320,13 +320,21 @@ func bareRun(ctx context.Context, tools []*tool, t *tool, dir, kind string) (tim
 	return best, nil
 }
 
-// writeRepository writes files into a new directory and commits them.
-func writeRepository(fsys fs.FS) (dir string, err error) {
+// writeFiles writes files into a new directory.
+func writeFiles(fsys fs.FS) (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return "", err
 	}
 	if err := os.CopyFS(dir, fsys); err != nil {
 		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
+// writeRepository writes files into a new directory and commits them.
+func writeRepository(fsys fs.FS) (dir string, err error) {
+	if dir, err = writeFiles(fsys); err != nil {
+		return "", err
 	}
 	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "-q", "-m", "bench"}} {
 		cmd := exec.Command("git", args...)
