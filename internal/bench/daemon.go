@@ -20,7 +20,10 @@ const (
 	// idleStep is over how long that is looked at.
 	idleStep = 250 * time.Millisecond
 	// idleWait is how long a daemon may go on working after a build.
-	idleWait = 30 * time.Second
+	idleWait = 45 * time.Second
+	// recordDelay is after how long a daemon begins to write what it has traced of a
+	// build: three seconds (BuildKit's util/tracing/detect), and some.
+	recordDelay = 3500 * time.Millisecond
 	// tick is the unit of process times in /proc: USER_HZ, 100 on Linux.
 	tick = 10 * time.Millisecond
 )
@@ -28,6 +31,7 @@ const (
 // daemon is a BuildKit daemon with a registry of base images.
 type daemon struct {
 	*testengine.Instance
+	records bool // the builds on it are recorded in its history
 }
 
 func startDaemon(ctx context.Context) (*daemon, error) {
@@ -35,7 +39,7 @@ func startDaemon(ctx context.Context) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{i}, nil
+	return &daemon{Instance: i}, nil
 }
 
 // cpu is the processor time that the daemon has used, with that of the processes
@@ -66,7 +70,8 @@ func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
 		case <-time.After(idleStep):
 		}
 		now := d.cpu()
-		if float64(now-last) < idleShare*float64(idleStep) {
+		begun := !d.records || time.Since(started) > recordDelay
+		if begun && float64(now-last) < idleShare*float64(idleStep) {
 			return now - first, true
 		}
 		last = now
