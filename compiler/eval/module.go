@@ -214,15 +214,41 @@ func (ev *Evaluator) SourceDir(inst *Instance) (string, bool) {
 		it.errorf(diag.BadModuleSource, "No module can be called here", "These files are a module by themselves.")
 		return "", false
 	case !lang.IsModule(ev.fsys, dir):
-		why := fmt.Sprintf("The directory %q has no %s and no *%s.", dir, lang.MainFile, lang.FileSuffix)
-		if info, err := fs.Stat(ev.fsys, dir); err != nil || !info.IsDir() {
-			why = fmt.Sprintf("No directory is at %q.%s", dir, nearestDir(ev.fsys, dir))
-		}
-		it.errorf(diag.BadModuleSource, "There is no module", "%s", why)
+		it.errorf(diag.BadModuleSource, "There is no module", "%s", ev.noModule(dir))
 		return "", false
 	}
 	inst.dir = dir
 	return dir, true
+}
+
+// noModule says why a directory has no module.
+func (ev *Evaluator) noModule(dir string) string {
+	info, err := fs.Stat(ev.fsys, dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Sprintf("%q is a file, and a source is a directory: \"./%s\".", dir, path.Dir(dir))
+	case err == nil:
+		why := fmt.Sprintf("The directory %q has no %s and no *%s.", dir, lang.MainFile, lang.FileSuffix)
+		if below := ev.modulesIn(dir); len(below) > 0 {
+			why += " There are modules in " + diag.List(below, 8) + "."
+		}
+		return why
+	}
+	if link, err := fs.Lstat(ev.fsys, dir); err == nil && link.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Sprintf("%q is a symbolic link to what is not there or not below the root module's directory.", dir)
+	}
+	return fmt.Sprintf("No directory is at %q.%s", dir, nearestDir(ev.fsys, dir))
+}
+
+// modulesIn are the directories right below one that have a module.
+func (ev *Evaluator) modulesIn(dir string) (out []string) {
+	entries, _ := fs.ReadDir(ev.fsys, dir)
+	for _, e := range entries {
+		if p := path.Join(dir, e.Name()); e.IsDir() && lang.IsModule(ev.fsys, p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // recursive reports a module that is called from within itself.

@@ -67,7 +67,11 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 	}
 	full, ok := ev.abs(c.Path)
 	if !ok || path.IsAbs(c.Path) {
-		ev.errorf(diag.BadPath, at, fmt.Sprintf("The context %q leaves the module", n.Name), "%q is not below the module's directory. A caller may give a context any directory with --context %s=DIR.", c.Path, n.Name)
+		of := "the module's directory"
+		if ev.call != nil {
+			of = "the root module's directory"
+		}
+		ev.errorf(diag.BadPath, at, fmt.Sprintf("The context %q leaves the module", n.Name), "%q is not below %s. A caller may give a context any directory with --context %s=DIR.", c.Path, of, inst.Path())
 		return c
 	}
 	if ev.fsys != nil && n.NameRange.Filename != "" {

@@ -62,6 +62,9 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 			return
 		}
 		detail = fmt.Sprintf("context.%s has no file %q.%s", c.Name, rel, nearestFile(ev.fsys, full))
+		if strings.HasPrefix(path.Clean(p), "../") {
+			detail += " No path leads out of a context; what is beside it is in a context of its own: context \"NAME\" { path = \"..\" }."
+		}
 	}
 	d := diag.New(hcl.DiagWarning, diag.MissingSource, at, summary, detail)
 	if c.Range.Filename != "" && !c.Range.Overlaps(at) {

@@ -253,7 +253,7 @@ func (b *lister) instance(i *eval.Instance) {
 	case *lang.Context:
 		b.l.Contexts = append(b.l.Contexts, Context{Head: h, Path: path.Clean(b.or(n.Path, "."))})
 	case *lang.Cache:
-		b.l.Caches = append(b.l.Caches, Input{Head: h, ID: b.or(n.ID, i.Name())})
+		b.l.Caches = append(b.l.Caches, Input{Head: h, ID: b.or(n.ID, path.Join(b.ev.Module().Dir, i.Name()))})
 	case *lang.Secret:
 		b.l.Secrets = append(b.l.Secrets, Input{Head: h, ID: b.or(n.ID, i.Name()), Env: text(b.ev, n.Env), File: text(b.ev, n.File)})
 	case *lang.SSH:
