@@ -92,12 +92,12 @@ func (l *lowerer) local(c *ir.Context, paths map[string]bool, main bool) bk.Stat
 		opts = append(opts, bk.SharedKeyHint(name), bk.WithCustomName("[internal] load build context"))
 	} else {
 		if name == "" {
-			name = strings.ToLower(c.Name)
+			name = strings.ToLower(c.Alias())
 		}
 		// Each use is narrowed to its own paths, as BuildKit does. The engine keeps
 		// one copy of a directory per hint: with one for all uses, each would undo
 		// what the one before received.
-		opts = append(opts, bk.SharedKeyHint(localHint(name, follow)), bk.WithCustomName("[context "+c.Name+"] load from client"))
+		opts = append(opts, bk.SharedKeyHint(localHint(name, follow)), bk.WithCustomName("[context "+c.Alias()+"] load from client"))
 	}
 	if len(follow) > 0 {
 		opts = append(opts, bk.FollowPaths(follow))

@@ -272,10 +272,7 @@ func (e *emitter) nameContexts() {
 			e.main, first = c, c
 			continue
 		}
-		plain := referenceName(c.Name)
-		if plain == "default" {
-			plain = "root" // the root's main context, in the Dockerfile of another module
-		}
+		plain := referenceName(c.Alias())
 		name := plain
 		for i := 0; e.taken[name] || images[name] || name == "context" || name == "scratch"; i++ {
 			name = plain + "-context"

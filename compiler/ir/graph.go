@@ -168,6 +168,15 @@ type Context struct {
 	Range      hcl.Range
 }
 
+// Alias is the name of a context that is not the Dockerfile's main one: the root's own
+// is "root" in the Dockerfiles of other modules.
+func (c *Context) Alias() string {
+	if c.Name == "default" {
+		return "root"
+	}
+	return c.Name
+}
+
 // Cache is a directory that persists between builds.
 type Cache struct {
 	ID      string // without BuildKit's namespace prefix "<ns>/"
