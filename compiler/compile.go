@@ -36,7 +36,7 @@ type Options struct {
 	// relative to: where the caller stands. Empty is the root module's.
 	Dir string
 	// Stand is the directory of the module at or above Dir, which other addresses
-	// are relative to; empty is the root's.
+	// and the names in Sets and Contexts are relative to; empty is the root's.
 	Stand string
 }
 
@@ -57,6 +57,13 @@ type Program struct {
 // [Program.Graph] return those. The modules that it calls are read when something
 // in them is needed.
 func Load(fsys fs.FS, dir string, opt Options) *Program {
+	if opt.Stand != "" && opt.Stand != dir && len(opt.Sets)+len(opt.Contexts) > 0 {
+		return loadFrom(fsys, dir, opt)
+	}
+	return load(fsys, dir, opt)
+}
+
+func load(fsys fs.FS, dir string, opt Options) *Program {
 	if opt.Import == nil {
 		opt.Import = importDockerfile
 	}
@@ -69,7 +76,7 @@ func Load(fsys fs.FS, dir string, opt Options) *Program {
 	if p.stand(opt.Stand); p.apart() && !p.Diagnostics().HasErrors() {
 		// Nobody calls the module, so it is a root: flags and files are about it.
 		opt.Sets, opt.Stand = p.opt.Sets, ""
-		return Load(fsys, p.here[0].Module().Dir, opt)
+		return load(fsys, p.here[0].Module().Dir, opt)
 	}
 	p.checkSets()
 	return p

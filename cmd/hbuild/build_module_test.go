@@ -275,7 +275,8 @@ func TestBuildInModule(t *testing.T) {
 	m.in("services").build("./...").exits(0).says("svc.api/files", "svc.web/prod", "wrote api/out/own").saysNot("job")
 }
 
-// TestBuildModuleFlags: --set, --context and --secret for what is in modules.
+// TestBuildModuleFlags: --set, --context and --secret for what is in modules, from the
+// root and from where the module is.
 func TestBuildModuleFlags(t *testing.T) {
 	m, _ := newWorkspace(t)
 	m.write("given/main.sh", "echo hello from api, given\n")
@@ -291,6 +292,11 @@ func TestBuildModuleFlags(t *testing.T) {
 	m.build("*/files", "--context", "svc.api/default=given").exits(0)
 	if !strings.Contains(m.read("dist/api"), "given") || strings.Contains(m.read("dist/web"), "given") {
 		t.Error("the directory is not the api's alone")
+	}
+	api := m.in("services/api")
+	api.build("files", "--context", "default=../../given", "--set", `files.files={"x" = artifact.binary}`).exits(0).says("wrote x")
+	if !strings.Contains(m.read("services/api/x"), "given") {
+		t.Error("flags in a module's directory are not about the module")
 	}
 	m.write("own-secret", "longer-value-of-own")
 	m.build("svc.web/files", "--secret", "id=own-web,src=own-secret").exits(0) // no part of the cache key

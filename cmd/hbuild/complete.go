@@ -104,7 +104,7 @@ func (a *app) completeSets(f *moduleFlags) completer {
 			return nil
 		}
 		var out []string
-		for _, n := range p.Module.Decls {
+		for _, n := range p.Here()[0].Module().Decls {
 			d := n.Base()
 			if d.NameRange.Filename == "" || d.Kind == lang.KindLocal {
 				continue
@@ -134,7 +134,7 @@ func (a *app) completeContexts(f *moduleFlags) completer {
 		}
 		return noSpace(a.withModule(f, func(p *program, _ []string, word string) []string {
 			var out []string
-			for _, name := range p.Module.Names(lang.KindContext) {
+			for _, name := range p.Here()[0].Module().Names(lang.KindContext) {
 				if strings.HasPrefix(name, word) {
 					out = append(out, name+"=")
 				}

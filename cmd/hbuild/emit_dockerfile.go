@@ -167,8 +167,10 @@ func (f *moduleFlags) words(p *program) (words []string) {
 	for _, set := range f.sets {
 		addr, _, _ := strings.Cut(set, "=")
 		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(addr, "var."), "variable."), ".")
-		if !p.sensitive(name) {
-			add("--set", set)
+		for _, set := range p.SetsFromRoot(set) {
+			if !p.sensitive(name) {
+				add("--set", set)
+			}
 		}
 	}
 	for _, c := range f.contexts {
@@ -176,7 +178,9 @@ func (f *moduleFlags) words(p *program) (words []string) {
 		if !strings.Contains(value, "://") && !strings.HasPrefix(value, "git@") {
 			value = p.portable(value)
 		}
-		add("--context", name+"="+value)
+		for _, name := range p.ContextsFromRoot(name) {
+			add("--context", name+"="+value)
+		}
 	}
 	return words
 }

@@ -76,8 +76,14 @@ func (ev *tree) givenByPlatform() bool {
 }
 
 // givenStage is the context that replaces a stage; nil when none does.
-func (ev *Evaluator) givenStage(st *ir.Stage, p *ocispecs.Platform) *ir.Context {
-	key, value, ok := ev.callerGives(func(name string) bool { return strings.EqualFold(name, st.Name) && ev.contextNamed(name) == nil }, p)
+func (ev *Evaluator) givenStage(inst *Instance, st *ir.Stage, p *ocispecs.Platform) *ir.Context {
+	key, value, ok := ev.callerGives(func(name string) bool {
+		if ev.call != nil && name == inst.Path() {
+			ev.usedGiven[name] = true
+			return true
+		}
+		return strings.EqualFold(name, st.Name) && ev.contextNamed(name) == nil
+	}, p)
 	if !ok {
 		return nil
 	}

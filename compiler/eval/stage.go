@@ -53,7 +53,7 @@ func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 		st.For = &t
 	}
 	inst.stages[key] = st
-	if c := ev.givenStage(st, p); c != nil {
+	if c := ev.givenStage(inst, st, p); c != nil {
 		st.Root, c.Range = ir.ContextRoot{Context: c, Range: n.Range}, n.Range
 		return st
 	}
