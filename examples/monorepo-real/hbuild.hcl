@@ -50,7 +50,8 @@ context "source" {
 
 cache "gobuild" {}
 
-# Go, and the packages that services share.
+# Go, and the packages that services share. They are compiled here, once, with what
+# they need of Go's own: services that start together would all compile it.
 stage "go" {
   from    = image("golang:1.26")
   args    = { CGO_ENABLED = "0" }
@@ -61,6 +62,10 @@ stage "go" {
       "./"        = "go.mod"
       "internal/" = "internal"
     }
+  }
+  run {
+    command = "go build -trimpath ./internal/..."
+    mounts  = { "/root/.cache/go-build" = cache.gobuild }
   }
 }
 
