@@ -197,7 +197,7 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 
 // buildGraph finds an engine, builds on it and says what was made.
 func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildOptions, opt build.Options) error {
-	collectAsUsual()
+	collectSooner()
 	// BuildKit's client libraries log to standard error by themselves; what matters
 	// of it comes back as an error.
 	stdlog.SetOutput(io.Discard)

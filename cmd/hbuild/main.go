@@ -48,10 +48,11 @@ func collectLater() {
 	}
 }
 
-// collectAsUsual ends [collectLater], for what runs as long as a build does.
-func collectAsUsual() {
+// collectSooner ends [collectLater], for what runs as long as a build does: it waits
+// for the engine, and had better leave the machine's memory to the steps.
+func collectSooner() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(100)
+		debug.SetGCPercent(50)
 	}
 }
 
