@@ -1,15 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/console"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
@@ -79,7 +82,25 @@ func (a *app) report(w io.Writer, format string, diags hcl.Diagnostics, files ma
 // report prints diagnostics of the module as text to standard error; see
 // [app.report].
 func (p *program) report(diags hcl.Diagnostics) error {
-	return p.reportAs(p.a.stderr, formatText, diags)
+	err := p.reportAs(p.a.stderr, formatText, diags)
+	p.noteCaller(diags)
+	return err
+}
+
+// noteCaller says, where variables have no values, that a module above may be meant
+// to give them: without a workspace block it is not read.
+func (p *program) noteCaller(diags hcl.Diagnostics) {
+	missing := slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == diag.MissingVariable })
+	if !missing || p.Module.Given || lang.IsWorkspace(p.FS, ".") {
+		return
+	}
+	for dir := p.Root; dir != filepath.Dir(dir); {
+		dir = filepath.Dir(dir)
+		if lang.IsModule(os.DirFS(dir), ".") {
+			fmt.Fprintf(p.a.stderr, "hbuild: note: if the module in %s calls this one: with an empty block, workspace {}, in its files, what it gives counts here too.\n", filepath.ToSlash(p.a.shown(dir)))
+			return
+		}
+	}
 }
 
 // reportAs prints diagnostics of the module in a format, with its files' names as
