@@ -64,8 +64,11 @@ func blockType(t reflect.Type) string {
 	return strings.ToLower(t.Name())
 }
 
-// collect reads the tags of t's own fields before those that it embeds; a name
-// that t declares itself hides the embedded one.
+// heads are what all blocks of a sort embed.
+var heads = map[reflect.Type]bool{reflect.TypeFor[Decl](): true, reflect.TypeFor[StepHead](): true}
+
+// collect reads the tags of t's fields, and those of what all blocks have last; a
+// name that t declares itself hides one of those.
 func (s *Schema) collect(t reflect.Type, prefix []int) {
 	var embedded []int
 	for i := range t.NumField() {
@@ -73,8 +76,10 @@ func (s *Schema) collect(t reflect.Type, prefix []int) {
 		index := append(append([]int(nil), prefix...), i)
 		tag, ok := f.Tag.Lookup("hb")
 		switch {
-		case f.Anonymous:
+		case f.Anonymous && heads[f.Type]:
 			embedded = append(embedded, i)
+		case f.Anonymous:
+			s.collect(f.Type, index)
 		case !ok:
 		case strings.HasSuffix(tag, ",steps"):
 			s.Steps = true

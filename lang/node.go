@@ -146,16 +146,21 @@ type Context struct {
 	IgnoreFile *Attr `hb:"ignore_file" type:"string" doc:"The ignore file, relative to the context; .dockerignore by default, \"\" for none."`
 }
 
-// Stage is a file system and an image configuration made by steps.
-type Stage struct {
-	Decl
-	From     *Attr `hb:"from,required" type:"stage or image" doc:"Where the stage starts."`
-	Platform *Attr `hb:"platform" type:"string" doc:"The platform of the base image and of the steps; the target's by default."`
+// Start is where the steps of a stage or of a test start.
+type Start struct {
+	From     *Attr `hb:"from,required" type:"stage or image" doc:"The file system that the first step sees."`
+	Platform *Attr `hb:"platform" type:"string" doc:"The platform of the base image and of the steps; the target's by default, the engine's own in a test."`
 	Args     *Attr `hb:"args" type:"map of strings" doc:"Build arguments: in the environment of the steps, not of the image."`
 	Env      *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment of the steps and of the image. In a list, the values of one map do not see each other."`
 	Shell    *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
 	Workdir  *Attr `hb:"workdir" type:"string" doc:"The working directory; made when it is missing."`
 	User     *Attr `hb:"user" type:"string" doc:"Who runs the steps and the image: user[:group]."`
+}
+
+// Stage is a file system and an image configuration made by steps.
+type Stage struct {
+	Decl
+	Start
 
 	Labels      *Attr `hb:"labels" type:"map of strings" doc:"Labels of the image."`
 	Author      *Attr `hb:"author" type:"string" doc:"The image's author."`
@@ -321,28 +326,17 @@ type SSH struct {
 	Required *Attr `hb:"required" type:"bool" doc:"Whether a step fails without it; false by default, as with a Dockerfile's type=ssh."`
 }
 
-// Target is something with effects.
-type Target struct {
-	Decl
+// Repeat makes instances of a target or of a test.
+type Repeat struct {
 	Matrix        *Attr `hb:"matrix" type:"object of lists" doc:"One instance per combination; matrix.NAME is the value."`
 	MatrixExclude *Attr `hb:"matrix_exclude" type:"list of objects" doc:"Combinations that are left out."`
 	MatrixKey     *Attr `hb:"matrix_key" type:"string" doc:"The key of an instance; the values joined by - by default."`
+}
 
-	Image           *Attr `hb:"image" type:"stage or image" doc:"What is exported as an image."`
-	Files           *Attr `hb:"files" type:"map of host paths" doc:"{ host path = artifact, stage or image }; a directory is merged into what is there."`
-	Tags            *Attr `hb:"tags" type:"list of strings" doc:"Names of the image."`
-	Platforms       *Attr `hb:"platforms" type:"list of strings" doc:"The platforms to build for; the engine's own by default."`
-	Labels          *Attr `hb:"labels" type:"map of strings" doc:"Labels added to the image."`
-	Annotations     *Attr `hb:"annotations" type:"map of strings" doc:"Annotations of the manifest."`
-	Push            *Attr `hb:"push" type:"bool" doc:"Whether the image is pushed; --push and --no-push win."`
-	Requires        *Attr `hb:"requires" type:"list of targets and tests" doc:"What must be done, and which tests must pass, before the target has effects."`
-	CacheFrom       *Attr `hb:"cache_from" type:"list of strings" doc:"Where build cache is imported from: type=registry,ref=…"`
-	CacheTo         *Attr `hb:"cache_to" type:"list of strings" doc:"Where build cache is exported to."`
-	Attest          *Attr `hb:"attest" type:"list of strings" doc:"Attestations: type=provenance,mode=max"`
-	Outputs         *Attr `hb:"outputs" type:"list of strings" doc:"Further exporters: type=oci,dest=…"`
-	NoCache         *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps."`
+// BuildSettings hold for all steps of a target or of a test.
+type BuildSettings struct {
+	NoCache         *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps; of a test its own, and not those of the stage that it starts from."`
 	Pull            *Attr `hb:"pull" type:"bool" doc:"Asks the registry for base images even when the engine has them."`
-	Description     *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
 	SourceDateEpoch *Attr `hb:"source_date_epoch" type:"number, context or stage" doc:"The time, in seconds, that the image and its files get, or what has it: a context, or a stage that copies one git() or http()."`
 	BuildArgs       *Attr `hb:"build_args" type:"map of strings" doc:"BuildKit's predefined arguments, such as HTTP_PROXY and BUILDKIT_MULTI_PLATFORM."`
 	Hosts           *Attr `hb:"hosts" type:"map of strings" doc:"Entries of /etc/hosts for all steps."`
@@ -352,7 +346,28 @@ type Target struct {
 	CgroupParent    *Attr `hb:"cgroup_parent" type:"string" doc:"The cgroup that steps run under."`
 	Network         *Attr `hb:"network" type:"string" doc:"The network of all steps: default, none or host."`
 	Limits          *Attr `hb:"limits" type:"object" doc:"{ memory, memory_swap, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems } for all steps."`
-	Defaults        *Attr `hb:"defaults" type:"object" doc:"Values for attributes that the block does not set."`
+}
+
+// Target is something with effects.
+type Target struct {
+	Decl
+	Repeat
+
+	Image       *Attr `hb:"image" type:"stage or image" doc:"What is exported as an image."`
+	Files       *Attr `hb:"files" type:"map of host paths" doc:"{ host path = artifact, stage or image }; a directory is merged into what is there."`
+	Tags        *Attr `hb:"tags" type:"list of strings" doc:"Names of the image."`
+	Platforms   *Attr `hb:"platforms" type:"list of strings" doc:"The platforms to build for; the engine's own by default."`
+	Labels      *Attr `hb:"labels" type:"map of strings" doc:"Labels added to the image."`
+	Annotations *Attr `hb:"annotations" type:"map of strings" doc:"Annotations of the manifest."`
+	Push        *Attr `hb:"push" type:"bool" doc:"Whether the image is pushed; --push and --no-push win."`
+	Requires    *Attr `hb:"requires" type:"list of targets and tests" doc:"What must be done, and which tests must pass, before the target has effects."`
+	CacheFrom   *Attr `hb:"cache_from" type:"list of strings" doc:"Where build cache is imported from: type=registry,ref=…"`
+	CacheTo     *Attr `hb:"cache_to" type:"list of strings" doc:"Where build cache is exported to."`
+	Attest      *Attr `hb:"attest" type:"list of strings" doc:"Attestations: type=provenance,mode=max"`
+	Outputs     *Attr `hb:"outputs" type:"list of strings" doc:"Further exporters: type=oci,dest=…"`
+	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
+	BuildSettings
+	Defaults *Attr `hb:"defaults" type:"object" doc:"Values for attributes that the block does not set."`
 
 	Preconditions []*Precondition `hb:"precondition,block"`
 }
@@ -361,29 +376,9 @@ type Target struct {
 // nothing can start from it.
 type Test struct {
 	Decl
-	Matrix        *Attr `hb:"matrix" type:"object of lists" doc:"One instance per combination; matrix.NAME is the value."`
-	MatrixExclude *Attr `hb:"matrix_exclude" type:"list of objects" doc:"Combinations that are left out."`
-	MatrixKey     *Attr `hb:"matrix_key" type:"string" doc:"The key of an instance; the values joined by - by default."`
-
-	From     *Attr `hb:"from,required" type:"stage or image" doc:"What is tested: the file system that the first step sees."`
-	Platform *Attr `hb:"platform" type:"string" doc:"The platform of the base image and of the steps; the engine's own by default."`
-	Args     *Attr `hb:"args" type:"map of strings" doc:"Build arguments: in the environment of the steps."`
-	Env      *Attr `hb:"env" type:"map of strings, or a list of such maps" doc:"Environment of the steps. In a list, the values of one map do not see each other."`
-	Shell    *Attr `hb:"shell" type:"list of strings" doc:"What runs commands that are strings."`
-	Workdir  *Attr `hb:"workdir" type:"string" doc:"The working directory; made when it is missing."`
-	User     *Attr `hb:"user" type:"string" doc:"Who runs the steps: user[:group]."`
-
-	NoCache         *Attr `hb:"no_cache" type:"bool" doc:"Runs all steps of the test, cached or not; those of the stage that it starts from may be cached."`
-	Pull            *Attr `hb:"pull" type:"bool" doc:"Asks the registry for base images even when the engine has them."`
-	SourceDateEpoch *Attr `hb:"source_date_epoch" type:"number" doc:"The time, in seconds, that files get."`
-	BuildArgs       *Attr `hb:"build_args" type:"map of strings" doc:"BuildKit's predefined arguments, such as HTTP_PROXY."`
-	Hosts           *Attr `hb:"hosts" type:"map of strings" doc:"Entries of /etc/hosts for all steps."`
-	Ulimits         *Attr `hb:"ulimits" type:"map" doc:"Limits for all steps: a number, or { soft, hard }."`
-	ShmSize         *Attr `hb:"shm_size" type:"string" doc:"The size of /dev/shm: \"64m\"."`
-	Hostname        *Attr `hb:"hostname" type:"string" doc:"The host name that steps see."`
-	CgroupParent    *Attr `hb:"cgroup_parent" type:"string" doc:"The cgroup that steps run under."`
-	Network         *Attr `hb:"network" type:"string" doc:"The network of all steps: default, none or host."`
-	Limits          *Attr `hb:"limits" type:"object" doc:"{ memory, memory_swap, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems } for all steps."`
+	Repeat
+	Start
+	BuildSettings
 
 	Description *Attr `hb:"description" type:"string" doc:"What hbuild list shows."`
 
@@ -393,30 +388,22 @@ type Test struct {
 
 // Stage is the test as the stage that it runs as. It shares the declaration.
 func (t *Test) Stage() *Stage {
-	return &Stage{Decl: t.Decl, From: t.From, Platform: t.Platform, Args: t.Args, Env: t.Env, Shell: t.Shell, Workdir: t.Workdir, User: t.User,
-		Description: t.Description, Preconditions: t.Preconditions, Steps: t.Steps}
+	return &Stage{Decl: t.Decl, Start: t.Start, Description: t.Description, Preconditions: t.Preconditions, Steps: t.Steps}
 }
 
-// Matrix is what makes the instances of a target or of a test.
-type Matrix struct {
-	Axes    *Attr
-	Exclude *Attr // nil for none
-	Key     *Attr // nil for the values joined by -
-}
-
-// MatrixOf returns a declaration's matrix, nil when it has none.
-func MatrixOf(n Node) *Matrix {
+// MatrixOf returns how a target or a test is repeated by a matrix, nil when it is not.
+func MatrixOf(n Node) *Repeat {
+	var r *Repeat
 	switch n := n.(type) {
 	case *Target:
-		if n.Matrix != nil {
-			return &Matrix{n.Matrix, n.MatrixExclude, n.MatrixKey}
-		}
+		r = &n.Repeat
 	case *Test:
-		if n.Matrix != nil {
-			return &Matrix{n.Matrix, n.MatrixExclude, n.MatrixKey}
-		}
+		r = &n.Repeat
 	}
-	return nil
+	if r == nil || r.Matrix == nil {
+		return nil
+	}
+	return r
 }
 
 // Group is a list of targets under one name.

@@ -95,7 +95,7 @@ func (r *resolver) decl(n Node) {
 	r.node, r.seen, r.direct, r.uses = n, map[Node]bool{}, false, nil
 	r.scope = scope{each: d.ForEach != nil}
 	if matrix := MatrixOf(n); matrix != nil {
-		r.scope.matrix = axisNames(matrix.Axes)
+		r.scope.matrix = axisNames(matrix.Matrix)
 	}
 	switch n := n.(type) {
 	case *Local:
@@ -123,7 +123,7 @@ func (r *resolver) attrs(n Node) {
 	d := n.Base()
 	var axes *Attr
 	if m := MatrixOf(n); m != nil {
-		axes = m.Axes
+		axes = m.Matrix
 	}
 	EachAttr(n, func(f *Field, a *Attr) {
 		switch {

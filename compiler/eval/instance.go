@@ -202,11 +202,11 @@ type axis struct {
 	values []cty.Value
 }
 
-func (ev *Evaluator) matrixInstances(x *expansion, n lang.Node, m *lang.Matrix) {
+func (ev *Evaluator) matrixInstances(x *expansion, n lang.Node, m *lang.Repeat) {
 	defer x.finish()
 	d := n.Base()
 	if d.ForEach != nil {
-		ev.add(diag.Error(diag.ConflictingAttrs, d.ForEach.NameRange, "for_each and matrix on one "+string(d.Kind), "Each makes the instances; use one of them.", diag.WithRelated(m.Axes.NameRange, "matrix is set here")))
+		ev.add(diag.Error(diag.ConflictingAttrs, d.ForEach.NameRange, "for_each and matrix on one "+string(d.Kind), "Each makes the instances; use one of them.", diag.WithRelated(m.Matrix.NameRange, "matrix is set here")))
 		ev.unknownInstance(x, n)
 		return
 	}
@@ -240,14 +240,14 @@ func (ev *Evaluator) matrixInstances(x *expansion, n lang.Node, m *lang.Matrix) 
 		}
 	}
 	if len(x.list) == 0 && d.Enabled == nil {
-		ev.errorf(diag.BadMatrix, m.Axes.Expr.Range(), "The matrix is empty", "matrix_exclude leaves out every combination.")
+		ev.errorf(diag.BadMatrix, m.Matrix.Expr.Range(), "The matrix is empty", "matrix_exclude leaves out every combination.")
 	}
 }
 
-func (ev *Evaluator) matrixInstance(x *expansion, n lang.Node, m *lang.Matrix, axes []axis, c map[string]cty.Value) {
+func (ev *Evaluator) matrixInstance(x *expansion, n lang.Node, m *lang.Repeat, axes []axis, c map[string]cty.Value) {
 	inst := &Instance{matrix: cty.ObjectVal(c)}
-	if m.Key != nil {
-		it := ev.item(m.Key, inst.scope(nil))
+	if m.MatrixKey != nil {
+		it := ev.item(m.MatrixKey, inst.scope(nil))
 		k, ok := ev.str(it)
 		if !ok {
 			return
@@ -261,9 +261,9 @@ func (ev *Evaluator) matrixInstance(x *expansion, n lang.Node, m *lang.Matrix, a
 		inst.Key = strings.Join(parts, "-")
 	}
 	if x.byKey[inst.Key] != nil {
-		at := m.Axes.Expr.Range()
-		if m.Key != nil {
-			at = m.Key.Expr.Range()
+		at := m.Matrix.Expr.Range()
+		if m.MatrixKey != nil {
+			at = m.MatrixKey.Expr.Range()
 		}
 		ev.errorf(diag.BadMatrix, at, fmt.Sprintf("Two combinations have the key %q", inst.Key), "The key names the instance; set matrix_key to an expression that differs for every combination.")
 		return
@@ -280,8 +280,8 @@ func keyText(v cty.Value) string {
 }
 
 // axes evaluates a matrix in the order in which it is written.
-func (ev *Evaluator) axes(m *lang.Matrix) ([]axis, bool) {
-	it := ev.item(m.Axes, &scope{})
+func (ev *Evaluator) axes(m *lang.Repeat) ([]axis, bool) {
+	it := ev.item(m.Matrix, &scope{})
 	entries, ok := ev.entries(it, "a map of lists: { os = [\"linux\"], go = [\"1.25\", \"1.26\"] }")
 	if !ok {
 		return nil, false
@@ -318,11 +318,11 @@ func (ev *Evaluator) axes(m *lang.Matrix) ([]axis, bool) {
 	return out, true
 }
 
-func (ev *Evaluator) excludes(x *lang.Matrix, axes []axis) ([]map[string]cty.Value, bool) {
-	if x.Exclude == nil {
+func (ev *Evaluator) excludes(x *lang.Repeat, axes []axis) ([]map[string]cty.Value, bool) {
+	if x.MatrixExclude == nil {
 		return nil, true
 	}
-	items, ok := ev.list(ev.item(x.Exclude, &scope{}), "a list of objects")
+	items, ok := ev.list(ev.item(x.MatrixExclude, &scope{}), "a list of objects")
 	if !ok {
 		return nil, false
 	}
