@@ -39,6 +39,7 @@ const (
 type tracker struct {
 	mu       sync.Mutex
 	vertexes map[digest.Digest]*vertex
+	kept     map[int][]*vertex        // by the stream that keeps them
 	defined  map[digest.Digest]bool   // operations of all definitions
 	steps    map[digest.Digest]step   // those that are steps
 	owned    map[digest.Digest]string // labels of jobs, by the operations that no other job has
@@ -90,6 +91,7 @@ type step struct {
 func newTracker(p Progress, secrets [][]byte, jobs int) (*tracker, error) {
 	t := &tracker{
 		vertexes: map[digest.Digest]*vertex{},
+		kept:     map[int][]*vertex{},
 		defined:  map[digest.Digest]bool{},
 		steps:    map[digest.Digest]step{},
 		owned:    map[digest.Digest]string{},
@@ -246,6 +248,7 @@ func (t *tracker) update(id int, in *client.Vertex) bool {
 	}
 	if v.owner == 0 {
 		v.owner = id
+		t.kept[id] = append(t.kept[id], v)
 	}
 	if v.owner != id {
 		return false
@@ -268,11 +271,12 @@ func (t *tracker) update(id int, in *client.Vertex) bool {
 func (t *tracker) release(id int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, v := range t.vertexes {
-		if v.owner == id && (v.running || len(v.intervals) == 0 || v.errored) {
+	for _, v := range t.kept[id] {
+		if v.running || len(v.intervals) == 0 || v.errored {
 			v.owner = 0
 		}
 	}
+	delete(t.kept, id)
 }
 
 // log hides secrets in a piece of output and keeps its end; nil when everything
