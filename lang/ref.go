@@ -226,13 +226,27 @@ func (r *resolver) instanceRef(t hcl.Traversal, n Node) {
 	if key, ok := attrName(t, 2); ok {
 		if keys, known := staticKeys(n); known && !slices.Contains(keys, key) {
 			r.errorAt(at, diag.Error(diag.UnknownKey, at, fmt.Sprintf("%s has no instance %q", d.Addr(), key),
-				"Its keys are "+diag.List(keys, 20)+"."+diag.DidYouMean(key, keys), diag.WithRelated(d.NameRange, "declared here")))
+				NoInstance(d, t[2:], keys), diag.WithRelated(d.NameRange, "declared here")))
 			return
 		}
 	}
 	if len(rest) > 1 {
 		r.attributeOfBuild(t, d, 3)
 	}
+}
+
+// NoInstance says which keys a repeated block has in place of the one that t begins
+// with. What follows a dot behind a module is often meant as an output of it.
+func NoInstance(d *Decl, t hcl.Traversal, keys []string) string {
+	if len(keys) == 0 {
+		return "It has none."
+	}
+	key, _ := attrName(t, 0)
+	out := "Its keys are " + diag.List(keys, 20) + "." + diag.DidYouMean(key, keys)
+	if _, dotted := t[0].(hcl.TraverseAttr); dotted && d.Kind == KindModule && diag.Nearest(key, keys) == "" {
+		out += fmt.Sprintf(" An output of one is %s[%q].%s, that of all [for m in %s : m.%s].", d.Addr(), keys[0], key, d.Addr(), key)
+	}
+	return out
 }
 
 func (r *resolver) attributeOfBuild(t hcl.Traversal, d *Decl, i int) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -130,6 +131,16 @@ func (ev *Evaluator) eachInstances(x *expansion, n lang.Node) {
 	}
 }
 
+// calls reports whether an expression calls a function.
+func calls(e hclsyntax.Expression, name string) (found bool) {
+	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
+		c, ok := n.(*hclsyntax.FunctionCallExpr)
+		found = found || ok && c.Name == name
+		return nil
+	})
+	return found
+}
+
 // element is one of what a for_each repeats for.
 type element struct {
 	name       string
@@ -182,6 +193,12 @@ func (ev *Evaluator) elements(a *lang.Attr, sc *scope) (out []element, ok bool) 
 	default:
 		it.errorf(diag.BadForEach, "for_each takes a map, an object, a set or a list of strings", "It is %s.", describe(v))
 		return nil, false
+	}
+	if len(out) == 0 && calls(it.expr, "fileset") {
+		if ev.opt.Check { // the directory may be filled before the build
+			ev.add(diag.New(hcl.DiagWarning, diag.MissingSource, it.rng, "for_each is empty", "No file is like the pattern of fileset(), so there are no instances."))
+		}
+		return out, true
 	}
 	if len(out) == 0 && len(hclsyntax.Variables(it.expr)) == 0 {
 		it.errorf(diag.BadForEach, "for_each is empty", "It is written out and has no elements, so there is nothing to repeat; use enabled = false to switch a block off.")

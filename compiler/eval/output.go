@@ -51,26 +51,23 @@ func (ev *Evaluator) moduleValue(n *lang.ModuleCall, uses []hcl.Traversal) cty.V
 		u, _ := need(inst.Key)
 		m[inst.Key] = ev.outputs(inst, u)
 	}
-	for k, u := range needed {
-		if _, ok := m[k]; !ok {
-			ev.noSuchCall(n, x, k, u[0].SourceRange())
+	for _, t := range uses {
+		if k, ok := stepName(t, 0); ok && m[k] == cty.NilVal && needed != nil {
+			ev.noSuchCall(n, x, k, t)
 			m[k] = cty.DynamicVal
 		}
 	}
 	return cty.ObjectVal(m)
 }
 
-// noSuchCall reports a key that a module block has no instance of.
-func (ev *Evaluator) noSuchCall(n *lang.ModuleCall, x *expansion, key string, at hcl.Range) {
+// noSuchCall reports a key, which a reference goes on with, that a module block has
+// no instance of.
+func (ev *Evaluator) noSuchCall(n *lang.ModuleCall, x *expansion, key string, t hcl.Traversal) {
 	var keys []string
 	for _, i := range x.list {
 		keys = append(keys, i.Key)
 	}
-	has := "It has none."
-	if len(keys) > 0 {
-		has = "Its keys are " + diag.List(keys, 20) + "." + diag.DidYouMean(key, keys)
-	}
-	ev.add(diag.Error(diag.UnknownKey, at, fmt.Sprintf("%s has no instance %q", n.Addr(), key), has, diag.WithRelated(n.NameRange, "declared here")))
+	ev.add(diag.Error(diag.UnknownKey, t.SourceRange(), fmt.Sprintf("%s has no instance %q", n.Addr(), key), lang.NoInstance(n.Base(), t, keys), diag.WithRelated(n.NameRange, "declared here")))
 }
 
 // byKey sorts references by the key that they begin with; nil when one of them is
