@@ -38,7 +38,7 @@ func TestView(t *testing.T) {
 	}
 	for _, e := range events {
 		for _, v := range []view{{prefix: true}, {prefix: true, fold: true}, {prefix: true, fold: true, group: true}} {
-			tr := &tracker{vertexes: map[digest.Digest]*vertex{}, defined: map[digest.Digest]bool{own: true, shared: true}, owned: map[digest.Digest]string{own: "api"},
+			tr := &tracker{vertexes: map[digest.Digest]*vertex{}, kept: map[int][]*vertex{}, defined: map[digest.Digest]bool{own: true, shared: true}, owned: map[digest.Digest]string{own: "api"},
 				steps: map[digest.Digest]step{own: {}, shared: {}}, view: v, out: make(chan *client.SolveStatus, 1)}
 			in := e.in
 			tr.receive(1, e.prefix, &client.SolveStatus{Vertexes: []*client.Vertex{&in}})
@@ -70,7 +70,7 @@ func TestView(t *testing.T) {
 // progress that it makes then and no earlier.
 func TestViewShowsLate(t *testing.T) {
 	d := digest.Digest("sha256:push")
-	tr := &tracker{vertexes: map[digest.Digest]*vertex{}, view: view{fold: true}, out: make(chan *client.SolveStatus, 2)}
+	tr := &tracker{vertexes: map[digest.Digest]*vertex{}, kept: map[int][]*vertex{}, view: view{fold: true}, out: make(chan *client.SolveStatus, 2)}
 	started := time.Now()
 	tr.receive(1, "", &client.SolveStatus{Vertexes: []*client.Vertex{{Digest: d, Name: "pushing", Started: &started}}, Statuses: []*client.VertexStatus{{ID: "layer", Vertex: d}}})
 	if st := <-tr.out; len(st.Vertexes)+len(st.Statuses) > 0 {
@@ -92,7 +92,7 @@ func TestStepsOfFailedJobs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &tracker{vertexes: map[digest.Digest]*vertex{}, defined: map[digest.Digest]bool{}, owned: map[digest.Digest]string{}, steps: map[digest.Digest]step{}, sources: map[digest.Digest]string{}}
+	tr := &tracker{vertexes: map[digest.Digest]*vertex{}, kept: map[int][]*vertex{}, defined: map[digest.Digest]bool{}, owned: map[digest.Digest]string{}, steps: map[digest.Digest]step{}, sources: map[digest.Digest]string{}}
 	ds, err := tr.define("a", &Lowered{Definition: def})
 	if err != nil || len(ds) != 1 {
 		t.Fatal(ds, err)
