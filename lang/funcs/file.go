@@ -301,7 +301,7 @@ func (m moduleFiles) glob(p, pattern string) ([]string, error) {
 
 // walk lists the files under loc that match the parts of a pattern. It enters
 // the directories that the pattern spells out, and only those when it names no
-// others. A link to a file is a file; a link to a directory is not entered by a
+// others; a directory that the pattern's beginning does not match is not read. A link to a file is a file; a link to a directory is not entered by a
 // wildcard (it may be a circle), and one that leads nowhere, or out of the root,
 // is not a file of the module.
 func (m moduleFiles) walk(loc location, parts []string) ([]string, error) {
@@ -326,10 +326,11 @@ func (m moduleFiles) walk(loc location, parts []string) ([]string, error) {
 			name = p
 		}
 		if e.IsDir() {
-			if p != from && strings.Count(name, "/")+1 >= deepest {
-				return fs.SkipDir
+			depth := strings.Count(name, "/") + 1
+			if p == from || deepest == math.MaxInt || depth < deepest && doublestar.MatchUnvalidated(path.Join(parts[:depth]...), name) {
+				return nil
 			}
-			return nil
+			return fs.SkipDir
 		}
 		if doublestar.MatchUnvalidated(pattern, name) && m.isFile(p, e) {
 			names = append(names, name)
