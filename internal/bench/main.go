@@ -89,7 +89,7 @@ func parent(ctx context.Context) error {
 			continue
 		}
 		if err := part.run(ctx, o, rep); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
+			return errors.Join(fmt.Errorf("%s: %w", part.name, err), rep.write(o.out))
 		}
 	}
 	return rep.write(o.out)

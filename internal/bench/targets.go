@@ -132,18 +132,26 @@ func targets(ctx context.Context, o options, rep *report) error {
 	}
 	defer end()
 	results := map[int]map[string]map[string]*took{}
-	for _, size := range o.sizes {
+	for i, size := range o.sizes {
 		fmt.Fprintf(os.Stderr, "bench: %d services\n", size)
-		if results[size], err = monorepo(ctx, o, tools, size); err != nil {
-			return fmt.Errorf("%d services: %w", size, err)
+		got, failed := monorepo(ctx, o, tools, size)
+		if failed != nil {
+			// What was measured is shown all the same; it took its time.
+			err = fmt.Errorf("%d services: %w", size, failed)
+			o.sizes = o.sizes[:i]
+			break
 		}
+		results[size] = got
+	}
+	if len(o.sizes) == 0 {
+		return err
 	}
 	rep.heading("Monorepos")
 	rep.paragraph(targetsText)
 	rep.table(targetsTable(o, tools, results))
 	rep.paragraph("What hbuild's time grows by, and what a change costs:")
 	rep.table(growthTable(o, results))
-	return nil
+	return err
 }
 
 const targetsText = "A service has files of its own, a step that runs on a toolchain which all share, and an image over scratch. " +
