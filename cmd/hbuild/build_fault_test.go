@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -46,30 +45,7 @@ target "file" { files = { "out/f" = artifact.f } }
 // when its step runs.
 func (m *module) whenReady(mark string, act func(*os.Process)) *output {
 	m.t.Helper()
-	cmd := m.command("build", "--progress", "plain", "image", "file", "-o", "type=oci,dest=image.tar", "-o", "type=local,dest=tree", "--metadata-file", "md.json")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	stuck := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
-	defer stuck.Stop()
-	var all bytes.Buffer
-	acted := false
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		fmt.Fprintln(&all, lines.Text())
-		if fields := strings.Fields(lines.Text()); !acted && len(fields) == 4 && fields[2] == "ready" && fields[3] == mark {
-			acted = true
-			act(cmd.Process)
-		}
-	}
-	_ = cmd.Wait() // its exit code says it
-	if !acted {
-		m.t.Fatalf("the step did not run:\n%s", &all)
-	}
-	return &output{t: m.t, args: cmd.Args[1:], code: cmd.ProcessState.ExitCode(), stderr: all.String()}
+	return m.onLine(" ready "+mark, 1, act, "build", "--progress", "plain", "image", "file", "-o", "type=oci,dest=image.tar", "-o", "type=local,dest=tree", "--metadata-file", "md.json")
 }
 
 // nothingLeft fails when a build that did not end has written something.

@@ -167,6 +167,9 @@ type Instance struct {
 // Evaluator evaluates the instance: that of the module which declares it.
 func (i *Instance) Evaluator() *Evaluator { return i.owner }
 
+// Attr is the value of an attribute of the instance's block, for views.
+func (i *Instance) Attr(a *lang.Attr) cty.Value { return i.owner.value(a.Expr, i.scope(nil)) }
+
 // Path is [Instance.Name] as the command line says it from the root: "prod",
 // "svc.api/prod".
 func (i *Instance) Path() string { return i.owner.At(i.Name()) }

@@ -251,20 +251,22 @@ func (b *lister) instance(i *eval.Instance) {
 	case *lang.Artifact:
 		b.l.Artifacts = append(b.l.Artifacts, b.artifact(h, i))
 	case *lang.Context:
-		b.l.Contexts = append(b.l.Contexts, Context{Head: h, Path: path.Clean(b.or(n.Path, "."))})
+		b.l.Contexts = append(b.l.Contexts, Context{Head: h, Path: path.Clean(or(i, n.Path, "."))})
 	case *lang.Cache:
-		b.l.Caches = append(b.l.Caches, Input{Head: h, ID: b.or(n.ID, path.Join(b.ev.Module().Dir, i.Name()))})
+		b.l.Caches = append(b.l.Caches, Input{Head: h, ID: or(i, n.ID, path.Join(b.ev.Module().Dir, i.Name()))})
 	case *lang.Secret:
-		b.l.Secrets = append(b.l.Secrets, Input{Head: h, ID: b.or(n.ID, i.Name()), Env: text(b.ev, n.Env), File: text(b.ev, n.File)})
+		b.l.Secrets = append(b.l.Secrets, Input{Head: h, ID: or(i, n.ID, i.Name()), Env: or(i, n.Env, ""), File: or(i, n.File, "")})
 	case *lang.SSH:
-		b.l.SSH = append(b.l.SSH, Input{Head: h, ID: b.or(n.ID, i.Name())})
+		b.l.SSH = append(b.l.SSH, Input{Head: h, ID: or(i, n.ID, i.Name())})
 	}
 }
 
-// or is an attribute's text, or what holds without it.
-func (b *lister) or(a *lang.Attr, otherwise string) string {
-	if s := text(b.ev, a); s != "" {
-		return s
+// or is the text of an attribute of an instance's block, or what holds without it.
+func or(i *eval.Instance, a *lang.Attr, otherwise string) string {
+	if a != nil {
+		if s := textOf(i.Attr(a)); s != "" {
+			return s
+		}
 	}
 	return otherwise
 }

@@ -23,7 +23,15 @@ func text(ev *eval.Evaluator, a *lang.Attr) string {
 		return ""
 	}
 	v, diags := ev.Expression(a.Expr)
-	if diags.HasErrors() || v.IsMarked() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+	if diags.HasErrors() {
+		return ""
+	}
+	return textOf(v)
+}
+
+// textOf is a string that may be shown; "" for any other value.
+func textOf(v cty.Value) string {
+	if v.IsMarked() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
 		return ""
 	}
 	return v.AsString()

@@ -175,3 +175,27 @@ func TestEval(t *testing.T) {
 		}
 	}
 }
+
+// TestListOfInstances: what an instance's block says of itself is evaluated for it.
+func TestListOfInstances(t *testing.T) {
+	fsys := fstest.MapFS{
+		"hbuild.hcl": {Data: []byte(`
+context "src" {
+  for_each = ["a", "b"]
+  path     = "services/${each.key}"
+}
+cache "c" {
+  for_each = ["x"]
+  id       = "of-${each.key}"
+}
+`)},
+		"services/a/f": {}, "services/b/f": {},
+	}
+	l := NewList(compiler.Load(fsys, ".", compiler.Options{}), false)
+	if len(l.Contexts) < 2 || l.Contexts[0].Path != "services/a" || l.Contexts[1].Path != "services/b" {
+		t.Errorf("contexts: %+v", l.Contexts)
+	}
+	if len(l.Caches) != 1 || l.Caches[0].ID != "of-x" {
+		t.Errorf("caches: %+v", l.Caches)
+	}
+}
