@@ -27,7 +27,7 @@ func (ev *Evaluator) All() {
 		case *lang.Local:
 			ev.local(n, nil)
 		case *lang.Output:
-			ev.output(n)
+			ev.Output(n)
 		case *lang.Target, *lang.Test:
 			for _, i := range ev.instances(n).list {
 				ev.Target(i, nil)

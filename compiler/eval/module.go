@@ -299,7 +299,7 @@ func (ev *Evaluator) readCall(n *lang.ModuleCall) {
 func (ev *Evaluator) setsFor(inst *Instance) (out []string) {
 	at := ev.At(inst.Name())
 	for _, s := range ev.opt.ModuleSets {
-		if MatchPath(s.Module, at) {
+		if matchPath(s.Module, at) {
 			out = append(out, s.Set)
 		}
 	}
@@ -312,9 +312,9 @@ type ModuleSet struct {
 	Set    string // prod.push=true
 }
 
-// MatchPath reports whether the path of a module is what a pattern names: element
+// matchPath reports whether the path of a module is what a pattern names: element
 // by element, as path.Match does it.
-func MatchPath(pattern, modulePath string) bool {
+func matchPath(pattern, modulePath string) bool {
 	p, m := strings.Split(pattern, "/"), strings.Split(modulePath, "/")
 	if len(p) != len(m) {
 		return false

@@ -10,9 +10,6 @@ import (
 	"github.com/hbuild/hbuild/lang/diag"
 )
 
-// OutputValue is the value of an output of this module.
-func (ev *Evaluator) OutputValue(n *lang.Output) cty.Value { return ev.output(n) }
-
 // moduleValue is the value of module.NAME as some references use it, what follows
 // the name in each; none means all of it. Only what is used is read.
 func (ev *Evaluator) moduleValue(n *lang.ModuleCall, uses []hcl.Traversal) cty.Value {
@@ -139,7 +136,7 @@ func (ev *Evaluator) outputs(inst *Instance, uses []hcl.Traversal) cty.Value {
 			break
 		}
 		if out, ok := sub.mod.Lookup(lang.KindOutput, name).(*lang.Output); ok {
-			m[name] = sub.output(out)
+			m[name] = sub.Output(out)
 			continue
 		}
 		m[name] = cty.DynamicVal
@@ -148,7 +145,7 @@ func (ev *Evaluator) outputs(inst *Instance, uses []hcl.Traversal) cty.Value {
 	if len(uses) == 0 {
 		for _, n := range sub.mod.Decls {
 			if out, ok := n.(*lang.Output); ok {
-				m[out.Name] = sub.output(out)
+				m[out.Name] = sub.Output(out)
 			}
 		}
 	}
@@ -184,8 +181,8 @@ func (ev *Evaluator) hidden(name string) *lang.Decl {
 	return nil
 }
 
-// output evaluates an output, once.
-func (ev *Evaluator) output(n *lang.Output) cty.Value {
+// Output is the value of an output of this module, evaluated once.
+func (ev *Evaluator) Output(n *lang.Output) cty.Value {
 	x := ev.expanded[n]
 	if x == nil {
 		x = &expansion{value: cty.DynamicVal}

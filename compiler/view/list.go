@@ -179,7 +179,7 @@ func (b *lister) node(n lang.Node) {
 	case *lang.Variable:
 		b.variable(n)
 	case *lang.Output:
-		v := b.ev.OutputValue(n)
+		v := b.ev.Output(n)
 		b.l.Outputs = append(b.l.Outputs, Output{Head: b.head("output."+n.Name, n), Value: eval.Render(v)})
 	case *lang.Function:
 		b.l.Functions = append(b.l.Functions, Function{Name: n.Name, Signature: signature(n), Group: "module", Doc: strings.Join(b.comment(n), " ")})
