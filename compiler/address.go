@@ -86,11 +86,11 @@ func FromRoot(addr string) string {
 
 // addressOf is the address of a target with its kind: "api/target.prod".
 func addressOf(t *ir.Target) string {
-	parts := splitPath(t.Addr)
+	parts := eval.SplitPath(t.Addr)
 	if !strings.HasPrefix(parts[len(parts)-1], "target.") {
 		return t.Name
 	}
-	names := splitPath(t.Name)
+	names := eval.SplitPath(t.Name)
 	last := len(names) - 1
 	names[last] = "target." + names[last]
 	return strings.Join(names, "/")

@@ -101,7 +101,7 @@ func (p *Program) checkSets() {
 	_, sets := splitSets(p.opt.Sets)
 	for _, s := range sets {
 		modules := []*eval.Evaluator{p.ev}
-		for _, part := range splitPath(s.Module) {
+		for _, part := range eval.SplitPath(s.Module) {
 			var d *hcl.Diagnostic
 			if modules, d = p.step(modules, part); d != nil {
 				p.diags = append(p.diags, diag.Error(diag.OverrideUnknown, hcl.Range{}, fmt.Sprintf("--set %s/%s names no module", s.Module, s.Set), d.Detail))

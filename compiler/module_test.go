@@ -11,6 +11,7 @@ import (
 
 	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/ir"
+	"github.com/hbuild/hbuild/lang"
 )
 
 // watched notes the files that are read of a file system.
@@ -176,5 +177,36 @@ output "image" { value = target.image }
 	slices.Sort(paths)
 	if want := []string{".", "a", "b", "c"}; !slices.Equal(paths, want) || len(main) != 1 {
 		t.Errorf("contexts %v and %d main ones, want %v and one", paths, len(main), want)
+	}
+}
+
+// TestKeysWithSlashes: a key may hold what separates the parts of an address; it
+// stands in brackets and quotes then.
+func TestKeysWithSlashes(t *testing.T) {
+	tree := fstest.MapFS{
+		"hbuild.hcl": {Data: []byte(`
+module "svc" {
+  for_each = ["a/b", "c"]
+  source   = "./tmpl"
+}
+`)},
+		"tmpl/hbuild.hcl": {Data: []byte(`
+stage "s" { from = scratch }
+target "image" { image = stage.s }
+`)},
+	}
+	for sets, want := range map[string]string{`svc["a/b"]/image.push=true`: "", `svc.c/image.tags=["x"]`: "", `svc["d/b"]/image.push=true`: "HB1014"} {
+		p := compiler.Load(tree, ".", compiler.Options{LoadOptions: lang.LoadOptions{Sets: []string{sets}}})
+		g, diags := p.Graph([]string{`svc["a/b"]/image`, "svc.c/image"}, nil)
+		switch {
+		case want != "" && !diags.HasErrors():
+			t.Errorf("--set %s is taken", sets)
+		case want == "" && strings.Contains(sets, "push"):
+			if !diags.HasErrors() { // an image without a name is not pushed
+				t.Errorf("--set %s changes nothing", sets)
+			}
+		case want == "" && (g == nil || len(g.Targets) != 2 || g.Targets[0].Name != `svc["a/b"]/image` || len(g.Targets[1].Tags) != 1):
+			t.Errorf("--set %s: %v", sets, diags)
+		}
 	}
 }

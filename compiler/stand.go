@@ -76,7 +76,7 @@ func (p *Program) ContextsFromRoot(name string) (out []string) {
 
 // calls reports whether the first part of an address is a module that m calls.
 func (p *Program) calls(m *eval.Evaluator, addr string) bool {
-	parts := splitPath(addr)
+	parts := eval.SplitPath(addr)
 	_, name, _ := splitAddress(parts[0])
 	return len(parts) > 1 && m.Module().Lookup(lang.KindModule, name) != nil
 }

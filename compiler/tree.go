@@ -154,7 +154,7 @@ func (p *Program) locate(addr string) (modules []*eval.Evaluator, name string, d
 	if rest, ok := strings.CutPrefix(addr, "/"); ok {
 		modules, addr = []*eval.Evaluator{p.ev}, rest
 	}
-	parts := splitPath(addr)
+	parts := eval.SplitPath(addr)
 	name = parts[len(parts)-1]
 	if parts[0] == "." || parts[0] == ".." {
 		return p.locateDir(parts)
@@ -238,21 +238,4 @@ func (p *Program) callsAt(m *eval.Evaluator, part string) ([]*eval.Instance, *hc
 		has = "There are: " + diag.List(names, 30) + "." + diag.DidYouMean(m.At(part), names)
 	}
 	return nil, diag.Error(diag.UnknownAddress, hcl.Range{}, fmt.Sprintf("No module is at the address %q", m.At(part)), has)
-}
-
-// splitPath splits an address at its slashes, but for those in brackets.
-func splitPath(addr string) (parts []string) {
-	depth, from := 0, 0
-	for i, c := range addr {
-		switch {
-		case c == '[':
-			depth++
-		case c == ']':
-			depth--
-		case c == '/' && depth == 0:
-			parts = append(parts, addr[from:i])
-			from = i + 1
-		}
-	}
-	return append(parts, addr[from:])
 }

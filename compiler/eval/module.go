@@ -315,16 +315,33 @@ type ModuleSet struct {
 // matchPath reports whether the path of a module is what a pattern names: element
 // by element, as path.Match does it.
 func matchPath(pattern, modulePath string) bool {
-	p, m := strings.Split(pattern, "/"), strings.Split(modulePath, "/")
+	p, m := SplitPath(pattern), SplitPath(modulePath)
 	if len(p) != len(m) {
 		return false
 	}
 	for i := range p {
-		if ok, err := path.Match(p[i], m[i]); err != nil || !ok {
+		if ok, err := path.Match(p[i], m[i]); p[i] != m[i] && (err != nil || !ok) {
 			return false
 		}
 	}
 	return true
+}
+
+// SplitPath splits an address at its slashes, but for those in brackets.
+func SplitPath(addr string) (parts []string) {
+	depth, from := 0, 0
+	for i, c := range addr {
+		switch {
+		case c == '[':
+			depth++
+		case c == ']':
+			depth--
+		case c == '/' && depth == 0:
+			parts = append(parts, addr[from:i])
+			from = i + 1
+		}
+	}
+	return append(parts, addr[from:])
 }
 
 // Start begins to read what instances of a module block call.
