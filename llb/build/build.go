@@ -135,11 +135,39 @@ func (s sources) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.
 // then says which targets were built. Warnings of the lowering are returned with
 // a result.
 func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*solve.Result, hcl.Diagnostics, error) {
-	given, err := NewGivens(g, opt)
+	p, err := NewPlan(g, opt)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer given.Close()
+	defer p.Close()
+	l := p.lowering
+	res, err := solve.Run(ctx, c, p.Request)
+	// An image is not found, either, on an engine that went away meanwhile.
+	if l.diags.HasErrors() && ctx.Err() == nil && !opt.KeepGoing && !errors.Is(err, solve.ErrEngine) {
+		return res, l.diags, l.failed()
+	}
+	return res, l.diags, err
+}
+
+// Plan is a call before an engine has heard of it.
+type Plan struct {
+	// Request is what [Run] asks for. Its jobs lower the graph when the first of them
+	// asks, for the session that it asks with; so it is for one session.
+	Request  solve.Request
+	lowering *lowering
+}
+
+// NewPlan turns a graph and flags into a request. The caller closes it.
+func NewPlan(g *ir.Graph, opt Options) (p *Plan, err error) {
+	given, err := NewGivens(g, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			given.Close()
+		}
+	}()
 	l := newLowering(g, opt)
 	l.given = given
 	req := solve.Request{
@@ -150,20 +178,18 @@ func Run(ctx context.Context, c *bkclient.Client, g *ir.Graph, opt Options) (*so
 	for _, t := range g.Targets {
 		job, err := l.job(t, opt)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		req.Jobs = append(req.Jobs, job)
 	}
 	if err := opt.checkUse(req.Jobs); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	res, err := solve.Run(ctx, c, req)
-	// An image is not found, either, on an engine that went away meanwhile.
-	if l.diags.HasErrors() && ctx.Err() == nil && !opt.KeepGoing && !errors.Is(err, solve.ErrEngine) {
-		return res, l.diags, l.failed()
-	}
-	return res, l.diags, err
+	return &Plan{Request: req, lowering: l}, nil
 }
+
+// Close removes what was kept for the call.
+func (p *Plan) Close() { p.lowering.given.Close() }
 
 // checkUse refuses flags about images where no target has one: they would do
 // nothing.

@@ -235,7 +235,7 @@ func (r *runner) prepare(ctx context.Context) error {
 	if r.tracker, err = newTracker(r.req.Progress, secrets, len(r.jobs)); err != nil {
 		return err
 	}
-	r.session, err = session.NewSession(context.Background(), r.req.sharedKey())
+	r.session, err = session.NewSession(context.Background(), r.req.Sender())
 	r.sessions.Add(1)
 	return err
 }

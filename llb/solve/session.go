@@ -216,9 +216,9 @@ func (r *Request) agents() (session.Attachable, error) {
 	return agents, nil
 }
 
-// sharedKey names this sender to the daemon: the same directory on the same host
-// finds its earlier transfer again.
-func (r *Request) sharedKey() string {
+// Sender names the sender of the contexts to the daemon, as a session's shared key:
+// the same directory on the same host finds its earlier transfer again.
+func (r *Request) Sender() string {
 	if r.SharedKey != "" {
 		return r.SharedKey
 	}
