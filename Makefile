@@ -30,10 +30,9 @@ corpus:
 
 SIZES ?= 1,10,50,200,1000
 RUNS ?= 3
-## bench: how long compiling and building take, beside Bake; SIZES=, RUNS=; writes bench/results.md
+## bench: how long compiling and building take, beside Bake (about 25 minutes); SIZES=, RUNS=; writes bench/results.md
 .PHONY: bench
 bench: tools bin/hbuild bin/buildkitd bin/buildx
-	@mkdir -p bench
 	$(GO) build -o bin/bench ./internal/bench
 	bin/bench -sizes '$(SIZES)' -runs $(RUNS) -o bench/results.md $(BENCH)
 

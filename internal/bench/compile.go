@@ -29,44 +29,84 @@ type source struct {
 	blocks int // stages, or targets
 }
 
+// compileResult is what was measured without an engine.
+type compileResult struct {
+	starts  *table
+	sources []*compiled
+}
+
+// compiled is one source and how long it took.
+type compiled struct {
+	source
+	bytes int
+	// parse is the bare parse on one processor, parseAll on all; whole is reading,
+	// checking and evaluating in the same process.
+	parse, parseAll, whole time.Duration
+	check                  usage // of a process
+}
+
+// manyModules is the source that there is a goal for.
+const manyModules = "1000 modules, 10000 targets"
+
 // compiling measures the program's start, and compiling sources of several sizes
 // beside the bare HCL parse of the same bytes, which is the floor.
 func compiling(ctx context.Context, o options, rep *report) error {
-	if err := starts(ctx, o, rep); err != nil {
-		return err
-	}
-	var sources []source
-	for _, stages := range []int{100, 1000, 10000} {
-		sources = append(sources, source{fmt.Sprintf("one file, %d stages", stages), benchgen.Files(stages / 2), stages})
-	}
-	sources = append(sources, source{"1000 modules, 10000 targets", benchgen.Modules(1000, 10), 10000})
-	// Processes come before what makes this one grow.
-	checks := make([]usage, len(sources))
-	for i, s := range sources {
-		var err error
-		if checks[i], err = check(ctx, o, s); err != nil {
-			return err
-		}
-	}
-	t := newTable("source", "bytes", "parse", "parse, all processors", "compile", "compile : parse", "a block", "hbuild check", "its cpu", "memory")
-	for i, s := range sources {
-		t.row(append(compile(s), seconds(checks[i].Wall), seconds(checks[i].CPU), megabytes(checks[i].Memory))...)
-	}
-	rep.heading("Compiling")
-	rep.paragraph("*parse* is the bare HCL parse of all files, on one processor and on all; *compile* is reading, checking and evaluating in the same process; *hbuild check* is a whole process, which also warns of what looks wrong.")
-	rep.table(t)
-	return nil
-}
-
-// starts measures processes that do next to nothing.
-func starts(ctx context.Context, o options, rep *report) error {
-	empty, err := os.MkdirTemp("", "bench-")
+	starts, err := starts(ctx, o)
 	if err != nil {
 		return err
 	}
+	res := &compileResult{starts: starts}
+	for _, stages := range []int{100, 1000, 10000} {
+		res.sources = append(res.sources, &compiled{source: source{fmt.Sprintf("one file, %d stages", stages), benchgen.Files(stages / 2), stages}})
+	}
+	res.sources = append(res.sources, &compiled{source: source{manyModules, benchgen.Modules(1000, 10), 10000}})
+	// Processes come before what makes this one grow.
+	for _, s := range res.sources {
+		if s.check, err = check(ctx, o, s.source); err != nil {
+			return err
+		}
+	}
+	for _, s := range res.sources {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.compile()
+		s.files = nil
+	}
+	rep.compile = res
+	return nil
+}
+
+// describe adds its tables.
+func (r *compileResult) describe(d *document) {
+	d.heading("Starting")
+	d.table(r.starts)
+	d.heading("Compiling")
+	d.paragraph("*parse* is the bare HCL parse of all files, on one processor and on all; *compile* is reading, checking and evaluating in the same process; *hbuild check* is a whole process, which also warns of what looks wrong.")
+	t := newTable("source", "bytes", "parse", "parse, all processors", "compile", "compile : parse", "a block", "hbuild check", "its cpu", "memory", "check : parse", "check : parse, all")
+	for _, s := range r.sources {
+		t.row(s.name, fmt.Sprint(s.bytes), seconds(s.parse), seconds(s.parseAll), seconds(s.whole), ratio(s.whole, s.parse), (s.whole / time.Duration(s.blocks)).Round(100*time.Nanosecond).String(),
+			seconds(s.check.Wall), seconds(s.check.CPU), megabytes(s.check.Memory), ratio(s.check.Wall, s.parse), ratio(s.check.Wall, s.parseAll))
+	}
+	d.table(t)
+}
+
+// goal is what there is to say of the goal for many modules.
+func (r *compileResult) goal() string {
+	i := slices.IndexFunc(r.sources, func(s *compiled) bool { return s.name == manyModules })
+	s := r.sources[i]
+	return fmt.Sprintf("%s (%s of the parse on all processors)", ratio(s.check.Wall, s.parse), ratio(s.check.Wall, s.parseAll))
+}
+
+// starts measures processes that do next to nothing.
+func starts(ctx context.Context, o options) (*table, error) {
+	empty, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return nil, err
+	}
 	defer os.RemoveAll(empty)
 	if err := os.WriteFile(filepath.Join(empty, "hbuild.hcl"), nil, 0o644); err != nil {
-		return err
+		return nil, err
 	}
 	t := newTable("process", "time", "memory")
 	for _, p := range []struct{ name, dir, arg string }{
@@ -76,13 +116,11 @@ func starts(ctx context.Context, o options, rep *report) error {
 	} {
 		u, err := fastest(ctx, 10*o.runs, o, p.dir, p.arg)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		t.row(p.name, seconds(u.Wall), megabytes(u.Memory))
 	}
-	rep.heading("Starting")
-	rep.table(t)
-	return nil
+	return t, nil
 }
 
 // fastest is the fastest of several runs of hbuild.
@@ -111,14 +149,13 @@ func check(ctx context.Context, o options, s source) (u usage, err error) {
 	return fastest(ctx, o.runs, o, dir, "check")
 }
 
-// compile measures one source, and gives the first columns of a row.
-func compile(s source) []string {
+// compile measures one source in this process.
+func (s *compiled) compile() {
 	var srcs [][]byte
-	bytes := 0
 	for name, f := range s.files {
 		if path.Ext(name) == ".hcl" {
 			srcs = append(srcs, f.Data)
-			bytes += len(f.Data)
+			s.bytes += len(f.Data)
 		}
 	}
 	parse := func(workers int) time.Duration {
@@ -137,19 +174,17 @@ func compile(s source) []string {
 			return eg.Wait()
 		})
 	}
-	one, all, compiled := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	s.parse, s.parseAll, s.whole = math.MaxInt64, math.MaxInt64, math.MaxInt64
 	for range max(3, 10000/s.blocks) {
-		one = min(one, parse(1))
-		all = min(all, parse(runtime.NumCPU()))
-		compiled = min(compiled, timed(func() error {
+		s.parse = min(s.parse, parse(1))
+		s.parseAll = min(s.parseAll, parse(runtime.NumCPU()))
+		s.whole = min(s.whole, timed(func() error {
 			if diags := compiler.Load(fs.FS(s.files), ".", compiler.Options{}).Check(); diags.HasErrors() {
 				return diags
 			}
 			return nil
 		}))
 	}
-	return []string{s.name, fmt.Sprint(bytes), round(one).String(), round(all).String(), round(compiled).String(),
-		fmt.Sprintf("%.2f", float64(compiled)/float64(one)), (compiled / time.Duration(s.blocks)).Round(100 * time.Nanosecond).String()}
 }
 
 // timed runs f on a heap that was just cleaned.
@@ -161,14 +196,4 @@ func timed(f func() error) time.Duration {
 		panic(err) // sources are generated
 	}
 	return time.Since(started)
-}
-
-// round keeps three digits.
-func round(d time.Duration) time.Duration {
-	for unit := time.Second; unit > 1; unit /= 10 {
-		if d >= unit {
-			return d.Round(unit / 100)
-		}
-	}
-	return d
 }

@@ -1,6 +1,6 @@
 // Command bench measures hbuild, and beside it `docker buildx bake` on the same
 // monorepos. It prints tables, writes them to a file together with what machine it
-// was, and judges nothing.
+// was, and judges nothing: no figure makes it fail.
 //
 // Each tool builds on a daemon of its own, of one program: Bake leaves its daemon
 // busy long after it has ended. Runs alternate; the other daemon is stopped
@@ -8,6 +8,9 @@
 // become idle, or has had its time for it.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
+// Each thing is measured up to -runs times, fewer when that takes longer than -enough.
+// A tool that does not end within -limit is not asked for the same again, nor for what
+// is more.
 package main
 
 import (
@@ -29,7 +32,8 @@ type options struct {
 	hbuild, buildx string
 	sizes          []int
 	runs           int
-	limit          time.Duration // of one run of Bake
+	enough         time.Duration
+	limit          time.Duration
 	parts          string
 	out            string
 }
@@ -59,8 +63,9 @@ func parent(ctx context.Context) error {
 	sizes := flag.String("sizes", "1,10,50,200,1000", "numbers of services")
 	flag.StringVar(&o.hbuild, "hbuild", "bin/hbuild", "the hbuild program")
 	flag.StringVar(&o.buildx, "buildx", "bin/buildx", "the buildx program; empty measures hbuild alone")
-	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured; cold builds of many services less often")
-	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run of Bake may take")
+	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured at most")
+	flag.DurationVar(&o.enough, "enough", 30*time.Second, "a tool's runs of one thing, once they took this long, are enough")
+	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run may take; a tool that took longer is not asked for more of the same")
 	flag.StringVar(&o.parts, "parts", "compile,targets,context", "which of them to measure")
 	flag.StringVar(&o.out, "o", "", "the file to write, in Markdown")
 	flag.Parse()
@@ -74,23 +79,40 @@ func parent(ctx context.Context) error {
 		}
 		o.sizes = append(o.sizes, n)
 	}
-	slices.Sort(o.sizes) // what is too many for Bake is followed by more
+	slices.Sort(o.sizes) // what is too many for a tool is followed by more
 	rep, err := newReport(o)
 	if err != nil {
 		return err
 	}
+	err = measureAll(ctx, o, rep)
+	rep.ended(err)
+	fmt.Print(rep.plain())
+	return errors.Join(err, rep.save())
+}
+
+// measureAll does all parts, whether or not one of them fails.
+func measureAll(ctx context.Context, o options, rep *report) (err error) {
 	// Processes come first: the kernel counts, as a child's peak memory, that of the
 	// process it was started from, and this one grows.
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, *report) error
 	}{{"compile", compiling}, {"targets", targets}, {"context", contexts}} {
-		if !strings.Contains(o.parts, part.name) {
+		if !strings.Contains(o.parts, part.name) || ctx.Err() != nil {
 			continue
 		}
-		if err := part.run(ctx, o, rep); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", part.name, err), rep.write(o.out))
+		progress("%s", part.name)
+		if failed := part.run(ctx, o, rep); failed != nil {
+			progress("%s: %v", part.name, failed)
+			err = errors.Join(err, fmt.Errorf("%s: %w", part.name, failed))
 		}
+		err = errors.Join(err, rep.save())
 	}
-	return rep.write(o.out)
+	return errors.Join(err, ctx.Err())
+}
+
+// progress says on standard error what is going on, with the time of day: a whole
+// run takes long.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s bench: %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -12,26 +12,89 @@ import (
 	"time"
 )
 
-// report collects what was measured: it prints each piece when it is there, and
-// writes all of them at the end.
-type report struct{ text bytes.Buffer }
+// report is what was measured so far.
+type report struct {
+	out     string // the file; "" for none
+	machine *table
+	started time.Time
+	took    time.Duration // all of it; 0 while it goes on
+	failed  string        // why it is not all
+
+	compile *compileResult
+	repos   *monorepos
+	shared  *sharedResult
+}
 
 func newReport(o options) (*report, error) {
-	r := &report{}
-	r.heading("Measurements")
 	lines, err := machine(o)
 	if err != nil {
 		return nil, err
 	}
-	r.paragraph("`make bench` made this file. Times are the best of several runs; trust the ratios of one machine rather than the figures of two.")
 	t := newTable("machine", "")
 	t.left = true
 	for _, l := range lines {
 		t.row(l[0], l[1])
 	}
-	r.table(t)
-	return r, nil
+	return &report{out: o.out, machine: t, started: time.Now()}, nil
 }
+
+// ended notes how the measuring ended.
+func (r *report) ended(err error) {
+	r.took = time.Since(r.started)
+	if err != nil {
+		r.failed = err.Error()
+	}
+}
+
+// document is the report as far as it goes.
+func (r *report) document() *document {
+	d := &document{}
+	d.heading("Measurements")
+	text := "`make bench` made this file. Times are the fastest of up to three runs, and of fewer where they take long; trust the ratios of one machine rather than the figures of two."
+	switch {
+	case r.failed != "":
+		text += " **Not all could be measured:** " + strings.ReplaceAll(r.failed, "\n", " ")
+	case r.took == 0:
+		text += " **It was not at its end yet.**"
+	default:
+		text += fmt.Sprintf(" All of it took %s.", r.took.Round(time.Second))
+	}
+	d.paragraph(text)
+	d.table(r.machine)
+	if t := goals(r); len(t.rows) > 1 {
+		d.heading("Goals")
+		d.paragraph("What was aimed at, and what this run measured. *hbuild* has a module for each service, *one file* has all services in one.")
+		d.table(t)
+	}
+	if r.repos != nil {
+		r.repos.describe(d)
+	}
+	if r.shared != nil {
+		r.shared.describe(d)
+	}
+	if r.compile != nil {
+		r.compile.describe(d)
+	}
+	return d
+}
+
+// save writes the file anew, if there is one: beside it first, so that it is never
+// half written.
+func (r *report) save() error {
+	if r.out == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(r.out), 0o755); err != nil {
+		return err
+	}
+	beside := r.out + ".new"
+	if err := os.WriteFile(beside, []byte(r.document().markdown()), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(beside, r.out)
+}
+
+func (r *report) plain() string { return r.document().plain() }
 
 // machine is what the figures depend on.
 func machine(o options) (lines [][2]string, err error) {
@@ -61,36 +124,50 @@ func machine(o options) (lines [][2]string, err error) {
 	return append(lines, [2]string{"day", time.Now().UTC().Format(time.DateOnly)}), nil
 }
 
-func (r *report) heading(s string) {
-	level := "## "
-	if r.text.Len() == 0 {
-		level = "# "
-	} else {
-		r.text.WriteString("\n")
+// document is text and tables, for a file and for a terminal.
+type document struct{ blocks []block }
+
+// block is one of three.
+type block struct {
+	title, text string
+	table       *table
+}
+
+func (d *document) heading(s string)   { d.blocks = append(d.blocks, block{title: s}) }
+func (d *document) paragraph(s string) { d.blocks = append(d.blocks, block{text: s}) }
+func (d *document) table(t *table)     { d.blocks = append(d.blocks, block{table: t}) }
+
+func (d *document) markdown() string {
+	var all []string
+	for i, b := range d.blocks {
+		switch {
+		case b.table != nil:
+			all = append(all, b.table.markdown())
+		case b.text != "":
+			all = append(all, b.text+"\n")
+		case i == 0:
+			all = append(all, "# "+b.title+"\n")
+		default:
+			all = append(all, "## "+b.title+"\n")
+		}
 	}
-	r.text.WriteString(level + s + "\n")
-	fmt.Printf("\n%s\n", s)
+	return strings.Join(all, "\n")
 }
 
-func (r *report) paragraph(s string) {
-	fmt.Fprintf(&r.text, "\n%s\n", s)
-	fmt.Printf("\n%s\n", s)
-}
-
-func (r *report) table(t *table) {
-	r.text.WriteString("\n" + t.markdown())
-	fmt.Print("\n" + t.plain())
-}
-
-// write leaves the file alone when there is no name for it.
-func (r *report) write(name string) error {
-	if name == "" {
-		return nil
+func (d *document) plain() string {
+	var all []string
+	for _, b := range d.blocks {
+		if b.table != nil {
+			all = append(all, b.table.plain())
+		} else {
+			all = append(all, b.title+b.text+"\n")
+		}
 	}
-	return os.WriteFile(name, r.text.Bytes(), 0o644)
+	return strings.Join(all, "\n")
 }
 
-// table is rows of cells; all columns but the first are numbers, unless left.
+// table has a head, a first column that is text, and others that are numbers, unless
+// left.
 type table struct {
 	rows [][]string
 	left bool
@@ -137,11 +214,11 @@ func seconds(d time.Duration) string {
 	switch {
 	case d == 0:
 		return ""
-	case s >= 100:
+	case s >= 99.95:
 		return fmt.Sprintf("%.0f s", s)
-	case s >= 10:
+	case s >= 9.995:
 		return fmt.Sprintf("%.1f s", s)
-	case s < 1:
+	case s < 0.9995:
 		return fmt.Sprintf("%.0f ms", s*1000)
 	}
 	return fmt.Sprintf("%.2f s", s)
@@ -154,14 +231,21 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%.0f MB", float64(n)/1e6)
 }
 
-// ratio is how many times b is a; "" when there is no telling.
+// ratio is how many times a is b, in three digits; "" when there is no telling.
 func ratio[T time.Duration | int64](b, a T) string {
 	if a == 0 || b == 0 {
 		return ""
 	}
-	r := float64(b) / float64(a)
-	if r >= 10 {
+	return times(float64(b) / float64(a))
+}
+
+// times writes a ratio in three digits.
+func times(r float64) string {
+	switch {
+	case r >= 99.95:
 		return fmt.Sprintf("%.0f×", r)
+	case r >= 9.995:
+		return fmt.Sprintf("%.1f×", r)
 	}
-	return fmt.Sprintf("%.2g×", r)
+	return fmt.Sprintf("%.2f×", r)
 }

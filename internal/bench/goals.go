@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The sizes that goals are about.
+const (
+	goalSize  = 200
+	goalLarge = 1000
+)
+
+// goals says what was aimed at and what the figures of a report are. It has a row for
+// what was measured only.
+func goals(r *report) *table {
+	t := newTable("goal", "hbuild", "one file")
+	t.left = true
+	add := func(goal, module, oneFile string) {
+		if module != "" || oneFile != "" {
+			t.row(goal, module, oneFile)
+		}
+	}
+	if r.repos != nil {
+		r.repos.goals(add)
+	}
+	if r.shared != nil {
+		add(fmt.Sprintf("%d files, %d targets: walked once", sharedFiles, sharedTargets), "", r.shared.goal())
+	}
+	if r.compile != nil {
+		add("`hbuild check` of 10,000 targets in 1,000 modules: at most twice the bare parse", r.compile.goal(), "")
+	}
+	return t
+}
+
+// goals adds those that are about building monorepos.
+func (m *monorepos) goals(add func(goal, module, oneFile string)) {
+	both := func(goal string, f func(tool string) string) { add(goal, f(nameHbuild), f(nameOneFile)) }
+	for _, g := range []struct{ scenario, goal string }{
+		{nameUnchanged, "at least 25 times as fast as Bake"},
+		{nameImages, "at least 12 times as fast as Bake"},
+		{nameCold, "at least twice as fast as Bake"},
+	} {
+		both(fmt.Sprintf("%d services, %s: %s", goalSize, g.scenario, g.goal), func(tool string) string {
+			return faster(m.get(goalSize, g.scenario, nameBake), m.get(goalSize, g.scenario, tool))
+		})
+	}
+	both(fmt.Sprintf("%d services, %s: at most 1.5 times the time of nothing changed", goalSize, nameChanged), func(tool string) string {
+		return m.times(tool, goalSize, nameChanged, goalSize, nameUnchanged)
+	})
+	both(fmt.Sprintf("%d services: the client's memory under half of Bake's", goalSize), func(tool string) string {
+		return ratio(m.peak(goalSize, tool), m.peak(goalSize, nameBake))
+	})
+	both(fmt.Sprintf("%d services can be built", goalLarge), m.works)
+	for _, sc := range scenarios {
+		both(fmt.Sprintf("from %d to %d services at most 5.5 times the time: %s", goalSize, goalLarge, sc.name), func(tool string) string {
+			return m.times(tool, goalLarge, sc.name, goalSize, sc.name)
+		})
+	}
+}
+
+// times is one time of a tool as a multiple of another; "" when one is missing.
+func (m *monorepos) times(tool string, sizeA int, scenarioA string, sizeB int, scenarioB string) string {
+	a, b := m.get(sizeA, scenarioA, tool), m.get(sizeB, scenarioB, tool)
+	if !a.ended() || !b.ended() {
+		return ""
+	}
+	return ratio(a.Wall, b.Wall)
+}
+
+// works says whether a tool built the large size in all ways, and what Bake did.
+func (m *monorepos) works(tool string) string {
+	if m.get(goalLarge, nameCold, tool) == nil {
+		return ""
+	}
+	said := "no"
+	if longest, ok := m.slowest(goalLarge, tool); ok {
+		said = "yes, all scenarios, the longest " + seconds(longest)
+	}
+	if bake := m.get(goalLarge, nameCold, nameBake); bake != nil {
+		said += strings.TrimRight("; Bake, "+nameCold+": "+bake.time(), " ")
+	}
+	return said
+}

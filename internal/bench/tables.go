@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const reposText = "A service has files of its own, a step that runs on a toolchain which all share, and an image over scratch. " +
+	"*hbuild* has a module a service, found by its file; *one file* has a for_each over the services' directories in one file. " +
+	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
+	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
+	"*runs* says of how many runs a time is the fastest, in the order of the tools."
+
+// describe adds the tables of all sizes.
+func (m *monorepos) describe(d *document) {
+	d.heading("Monorepos")
+	d.paragraph(reposText)
+	d.table(m.timeTable())
+	if len(m.notes) > 0 {
+		d.paragraph("What did not end, or failed, was not tried again, and neither was what comes below it:\n\n- " + strings.Join(m.notes, "\n- "))
+	}
+	d.paragraph("*bare* is the limit: the same solves, or exports, of the same definitions by a client that does nothing else: one session, no files read but contexts, nothing shown. Compiling is not in it.")
+	d.table(m.bareTable())
+	d.paragraph("*memory* is the client's, at most at a time. *cpu* is processor time of the client and its daemon until the client ends, *after* what Bake's daemon then goes on using.")
+	d.table(m.costTable())
+	d.paragraph("What a change costs, and what the time, and the processor time, grow by:")
+	d.table(m.growthTable())
+}
+
+// forAll calls f with all sizes and scenarios of which something is known, and the
+// beginning of a row.
+func (m *monorepos) forAll(f func(size int, sc scenario, name string)) {
+	for _, size := range m.sizes {
+		for _, sc := range scenarios {
+			known := func(tool string) bool { return m.get(size, sc.name, tool) != nil }
+			if slices.ContainsFunc(m.tools, known) {
+				f(size, sc, fmt.Sprintf("%d, %s", size, sc.name))
+			}
+		}
+	}
+}
+
+// hasBake says whether Bake is part of it.
+func (m *monorepos) hasBake() bool { return slices.Contains(m.tools, nameBake) }
+
+func (m *monorepos) timeTable() *table {
+	t := newTable(append([]string{"services, scenario"}, m.tools...)...)
+	if m.hasBake() {
+		t.rows[0] = append(t.rows[0], "Bake : hbuild", "Bake : one file")
+	}
+	t.rows[0] = append(t.rows[0], "runs")
+	m.forAll(func(size int, sc scenario, name string) {
+		row, runs := []string{name}, []string(nil)
+		for _, tool := range m.tools {
+			tk := m.get(size, sc.name, tool)
+			row = append(row, tk.time())
+			if tk.ended() {
+				runs = append(runs, fmt.Sprint(tk.Runs))
+			} else {
+				runs = append(runs, "–")
+			}
+		}
+		if b := m.get(size, sc.name, nameBake); m.hasBake() {
+			row = append(row, faster(b, m.get(size, sc.name, nameHbuild)), faster(b, m.get(size, sc.name, nameOneFile)))
+		}
+		t.row(append(row, strings.Join(runs, ", "))...)
+	})
+	return t
+}
+
+// time is what a table says of the time.
+func (t *took) time() string {
+	switch {
+	case t == nil:
+		return "not tried"
+	case t.Late > 0:
+		return "> " + seconds(t.Late)
+	case t.Broken:
+		return "failed"
+	}
+	return seconds(t.Wall)
+}
+
+// faster is how many times b takes a's time: "> N", rounded down, when b did not end.
+func faster(b, a *took) string {
+	switch {
+	case !a.ended() || b == nil:
+		return ""
+	case b.ended():
+		return ratio(b.Wall, a.Wall)
+	case b.Late > 0:
+		return fmt.Sprintf("> %d×", b.Late/a.Wall)
+	}
+	return ""
+}
+
+func (m *monorepos) bareTable() *table {
+	t := newTable("services, scenario", "hbuild", "bare", "hbuild : bare", "one file", "bare", "one file : bare")
+	m.forAll(func(size int, sc scenario, name string) {
+		if !sc.bare {
+			return
+		}
+		row := []string{name}
+		for _, tool := range []string{nameHbuild, nameOneFile} {
+			cells := []string{"", "", ""}
+			if tk := m.get(size, sc.name, tool); tk.ended() {
+				cells = []string{tk.time(), seconds(tk.Bare), ratio(tk.Wall, tk.Bare)}
+			}
+			row = append(row, cells...)
+		}
+		t.row(row...)
+	})
+	return t
+}
+
+func (m *monorepos) costTable() *table {
+	t := newTable("services, scenario", "memory", "one file", "Bake", "hbuild : Bake", "one file : Bake", "cpu", "one file", "Bake", "after")
+	if !m.hasBake() {
+		t = newTable("services, scenario", "memory", "one file", "cpu", "one file")
+	}
+	m.forAll(func(size int, sc scenario, name string) {
+		var memory, cpu []string
+		for _, tool := range m.tools {
+			used, processor := "", ""
+			if tk := m.get(size, sc.name, tool); tk.ended() {
+				used, processor = megabytes(tk.Memory), seconds(tk.CPU+tk.Daemon)
+			}
+			memory, cpu = append(memory, used), append(cpu, processor)
+		}
+		if b := m.get(size, sc.name, nameBake); m.hasBake() {
+			after := ""
+			if b.ended() {
+				after = seconds(b.After)
+				if b.Busy {
+					after = "> " + after
+				}
+			}
+			memory = append(memory, memoryRatio(m.get(size, sc.name, nameHbuild), b), memoryRatio(m.get(size, sc.name, nameOneFile), b))
+			cpu = append(cpu, after)
+		}
+		t.row(slices.Concat([]string{name}, memory, cpu)...)
+	})
+	return t
+}
+
+// memoryRatio is how much of b's memory a needs.
+func memoryRatio(a, b *took) string {
+	if !a.ended() || !b.ended() {
+		return ""
+	}
+	return ratio(a.Memory, b.Memory)
+}
+
+// growthTable compares hbuild with itself.
+func (m *monorepos) growthTable() *table {
+	t := newTable("", "hbuild", "its cpu", "one file", "its cpu")
+	add := func(name string, sizeA int, scenarioA string, sizeB int, scenarioB string) {
+		row := []string{name}
+		for _, tool := range []string{nameHbuild, nameOneFile} {
+			a, b := m.get(sizeA, scenarioA, tool), m.get(sizeB, scenarioB, tool)
+			if a.ended() && b.ended() {
+				row = append(row, ratio(a.Wall, b.Wall), ratio(a.CPU+a.Daemon, b.CPU+b.Daemon))
+			} else {
+				row = append(row, "", "")
+			}
+		}
+		if strings.Join(row[1:], "") != "" {
+			t.row(row...)
+		}
+	}
+	for _, size := range m.sizes {
+		add(fmt.Sprintf("%s : %s, %d services", nameChanged, nameUnchanged, size), size, nameChanged, size, nameUnchanged)
+	}
+	for i, size := range m.sizes {
+		for _, sc := range scenarios {
+			if i > 0 {
+				before := m.sizes[i-1]
+				add(fmt.Sprintf("%s, %d : %d services (%.2g times as many)", sc.name, size, before, float64(size)/float64(before)), size, sc.name, before, sc.name)
+			}
+		}
+	}
+	return t
+}
+
+// peak is a tool's largest memory in any scenario of a size that ended.
+func (m *monorepos) peak(size int, tool string) (most int64) {
+	for _, sc := range scenarios {
+		if tk := m.get(size, sc.name, tool); tk.ended() {
+			most = max(most, tk.Memory)
+		}
+	}
+	return most
+}
+
+// slowest is a tool's longest time of a size, for the report that all of it built.
+func (m *monorepos) slowest(size int, tool string) (most time.Duration, all bool) {
+	for _, sc := range scenarios {
+		tk := m.get(size, sc.name, tool)
+		if !tk.ended() {
+			return 0, false
+		}
+		most = max(most, tk.Wall)
+	}
+	return most, true
+}
