@@ -36,6 +36,7 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 		if from, ok := t.Options.EpochFrom.(ir.ContextSource); ok {
 			read(from.Context)
 		}
+		t.Main = mainContext(t)
 	}
 	secrets, agents := map[string][]*ir.Secret{}, map[string]*ir.SSH{}
 	for _, st := range g.Stages {
@@ -60,6 +61,36 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 		g.SSH = append(g.SSH, agents[id])
 	}
 	return g
+}
+
+// mainContext is the main context of a target's Dockerfile. That of a called module's
+// target is the one that its module's directory is a part of, unless something needs
+// the directory itself: a stage that starts from it, a Dockerfile that is read in
+// place, a trigger.
+func mainContext(t *ir.Target) *ir.Context {
+	own := t.Main
+	if own == nil || own.Within == nil {
+		return own
+	}
+	if from, ok := t.Options.EpochFrom.(ir.ContextSource); ok && from.Context == own {
+		return own
+	}
+	var roots []*ir.Stage
+	for _, b := range t.Builds {
+		roots = append(roots, b.Image, b.Files)
+	}
+	for _, st := range ir.Reach(roots...) {
+		needed := st.InPlace != nil && st.InPlace.Main == own
+		st.Contexts(func(c *ir.Context) { needed = needed || c == own })
+		for _, step := range st.Steps {
+			_, triggers := step.(*ir.OnBuild)
+			needed = needed || triggers
+		}
+		if needed {
+			return own
+		}
+	}
+	return own.Within
 }
 
 // sourceOrder sorts stages by where they were written, but each after what it

@@ -148,7 +148,10 @@ context "default" {
   path    = ".."
   exclude = ["*.md"]
 }
-context "own" { path = "../${var.name}" }
+context "own" {
+  path    = "../${var.name}"
+  exclude = ["*.md"]
+}
 stage "s" {
   from = scratch
   copy { files = { "/" = "x" } }

@@ -143,17 +143,15 @@ func (ev *Evaluator) mergeRoot(st *ir.Stage, it *item, of []*Value, p *ocispecs.
 	return of[1:]
 }
 
-// optional makes patterns of the paths of a copy, so that one that is not there is
-// no error: a pattern may match nothing. A Dockerfile can say the same.
-func (ev *Evaluator) optional(c *ir.Copy, at *item) {
-	for i, w := range c.Src {
-		text, constant := w.Const()
-		if !constant {
-			at.errorf(diag.BadPath, "A path that expands cannot be optional", "%s is known at build time only. Write the path, or a pattern such as %s*.", w.Text(), w.Text())
-			return
-		}
-		c.Src[i] = ir.Literal(optionalPattern(text))
+// optional makes a pattern of a path of a copy, so that it is no error when it is not
+// there: a pattern may match nothing. A Dockerfile can say the same.
+func (ev *Evaluator) optional(w ir.Word, at *item) (ir.Word, bool) {
+	text, constant := w.Const()
+	if !constant {
+		at.errorf(diag.BadPath, "A path that expands cannot be optional", "%s is known at build time only. Write the path, or a pattern such as %s*.", w.Text(), w.Text())
+		return w, false
 	}
+	return ir.Literal(optionalPattern(text)), true
 }
 
 // optionalPattern puts the first character that can be a class of its own into

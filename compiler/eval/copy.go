@@ -47,7 +47,9 @@ func (ev *Evaluator) chmod(a *lang.Attr, sc *scope) ir.Word {
 func (s *stepper) copy(n *lang.Copy) {
 	ev := s.ev
 	head := s.copyHead(n)
-	s.mayMiss, _ = ev.attrBool(n.Optional, s.sc)
+	if yes, _ := ev.attrBool(n.Optional, s.sc); yes {
+		s.mayMiss = ev.item(n.Optional, s.sc)
+	}
 	from, ok := s.copyFrom(n)
 	if ev.set(n.Files, s.sc) {
 		for _, a := range []*lang.Attr{n.Src, n.Dest} {
@@ -75,7 +77,6 @@ func (s *stepper) copy(n *lang.Copy) {
 		return
 	}
 	if ok && s.sources(&c, from, srcs, n.Range) {
-		s.optionalCopy(n, &c)
 		s.add(&c)
 	}
 }
@@ -166,20 +167,18 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 			text = strings.TrimSuffix(from.dir, "/") + "/" + strings.TrimPrefix(text, "/")
 		}
 		w, fine := s.ev.quote(text, it)
-		c.Src = append(c.Src, w)
-		ok = ok && fine
+		ok = s.addPath(c, from.src, w) && ok && fine
 		// One pattern among other sources is how an optional file is said.
-		if fine && !s.mayMiss && (len(items) == 1 || !strings.ContainsAny(text, "*?[")) {
+		if fine && s.mayMiss == nil && (len(items) == 1 || !strings.ContainsAny(text, "*?[")) {
 			s.ev.checkSource(from.src, w, it)
 		}
 	}
 	if len(items) == 0 && from.dir != "" {
 		w, fine := s.ev.quote(from.dir, s.ev.given("from", Null, at))
-		c.Src = append(c.Src, w)
-		ok = ok && fine
+		ok = s.addPath(c, from.src, w) && ok && fine
 	}
 	if len(c.Src) > 0 && (!c.Add || len(items) > 1) {
-		c.From = from.src
+		c.From, _ = placed(from.src)
 	}
 	if ok && len(c.Src)+len(c.Texts) == 0 && c.Dest != "" && len(items) == 0 {
 		s.ev.errorf(diag.EmptyValue, at, "A copy of nothing", "The list of sources is empty.")
@@ -191,6 +190,17 @@ func (s *stepper) sources(c *ir.Copy, from copySource, items []*item, at hcl.Ran
 			return false
 		}
 	}
+	return ok
+}
+
+// addPath adds a path of a source to what is copied.
+func (s *stepper) addPath(c *ir.Copy, src ir.Source, w ir.Word) bool {
+	ok := true
+	if s.mayMiss != nil {
+		w, ok = s.ev.optional(w, s.mayMiss)
+	}
+	_, dir := placed(src)
+	c.Src = append(c.Src, placePath(dir, w, c.Parents))
 	return ok
 }
 
@@ -214,7 +224,6 @@ func (s *stepper) copyFiles(n *lang.Copy, head ir.Copy, from copySource) {
 			continue
 		}
 		if s.filesEntry(&c, e, from, n) {
-			s.optionalCopy(n, &c)
 			s.add(&c)
 		}
 	}
@@ -279,12 +288,5 @@ func (s *stepper) write(n *lang.Write) {
 	c.Texts = []ir.Text{t}
 	if ok && fine {
 		s.add(c)
-	}
-}
-
-// optionalCopy lets the paths of a copy be missing.
-func (s *stepper) optionalCopy(n *lang.Copy, c *ir.Copy) {
-	if s.mayMiss && !c.Add {
-		s.ev.optional(c, s.ev.item(n.Optional, s.sc))
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/moby/patternmatcher"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
@@ -123,9 +124,10 @@ type localKey struct {
 
 // tree is what the evaluators of a root and of all modules below it share.
 type tree struct {
-	fsys   fs.FS
-	opt    Options
-	loader *lang.Loader // nil: no module can be called
+	rootModule *Evaluator
+	fsys       fs.FS
+	opt        Options
+	loader     *lang.Loader // nil: no module can be called
 
 	diags    hcl.Diagnostics
 	reported map[mistake]*hcl.Diagnostic
@@ -141,7 +143,8 @@ type tree struct {
 	contextIDs  map[string]bool // names of contexts in use
 	// contextsEach begin the names of the root's repeated contexts.
 	contextsEach []string
-	usedGiven    map[string]bool // names of --context that replaced something
+	usedGiven    map[string]bool                // names of --context that replaced something
+	ignored      *patternmatcher.PatternMatcher // of the root's main context; nil before the first use
 	git          cty.Value
 	modules      []*lang.Module // all but the root, in the order of the first use
 	aparts       []*Evaluator   // of modules that nobody calls
@@ -161,6 +164,7 @@ func New(mod *lang.Module, fsys fs.FS, loader *lang.Loader, opt Options) *Evalua
 		directories: map[string]*ir.Context{}, contextIDs: map[string]bool{}, usedGiven: map[string]bool{}, called: map[*lang.Module]bool{},
 	}
 	ev := t.evaluator(mod)
+	t.rootModule = ev
 	ev.provenance = newProvenance(opt)
 	ev.settle()
 	ev.values = ev.readInputs()

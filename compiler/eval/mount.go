@@ -31,6 +31,9 @@ func (s *stepper) mounts(a *lang.Attr, r *ir.Run) {
 			continue
 		}
 		if m := s.mount(e.item); m != nil {
+			if from, dir := placed(m.From); dir != "" {
+				m.From, m.Source = from, placePath(dir, m.Source, false)
+			}
 			m.Target, m.Range = target, hcl.RangeBetween(e.keyRange, e.item.rng)
 			r.Mounts = append(r.Mounts, *m)
 		}

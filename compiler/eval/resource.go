@@ -1,17 +1,13 @@
 package eval
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/patternmatcher"
-	"github.com/moby/patternmatcher/ignorefile"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
@@ -23,168 +19,6 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	return fs.ReadFile(fsys, name)
-}
-
-// DefaultContext is the module's main context, declared or not; nil when it is
-// declared and disabled, or repeated, which is an error.
-func (ev *Evaluator) DefaultContext() *ir.Context {
-	n := ev.mod.Lookup(lang.KindContext, defaultContext)
-	if each := n.Base().ForEach; each != nil {
-		ev.errorf(diag.BadForEach, each.NameRange, "context.default is repeated", "It is the one directory that copies read when they do not say from where. Give contexts that are repeated another name.")
-		return nil
-	}
-	if all := ev.instances(n).list; len(all) > 0 {
-		return ev.localContext(all[0])
-	}
-	return nil
-}
-
-// localContext evaluates a context; nil when it has errors.
-func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
-	if inst.owner != ev {
-		return inst.owner.localContext(inst)
-	}
-	if c, ok := inst.memo.(*ir.Context); ok {
-		return c
-	}
-	n := inst.Node.(*lang.Context)
-	sc := inst.scope(nil)
-	c := &ir.Context{Name: ev.contextName(inst), Main: n.Name == defaultContext, Path: ".", Range: n.Range}
-	inst.memo = c
-	if p, ok := ev.attrStr(n.Path, sc); ok {
-		c.Path = p
-	}
-	at := n.NameRange
-	if n.Path != nil {
-		at = n.Path.Expr.Range()
-	}
-	if dir, ok := ev.opt.Contexts[inst.Path()]; ok {
-		ev.usedGiven[inst.Path()] = true
-		// The caller's directory takes the place of the module's; what is left out
-		// of it, its own ignore file says.
-		put(c, dir)
-		return c
-	}
-	full, ok := ev.abs(c.Path)
-	if !ok || path.IsAbs(c.Path) {
-		of := "the module's directory"
-		if ev.call != nil {
-			of = "the root module's directory"
-		}
-		ev.errorf(diag.BadPath, at, fmt.Sprintf("The context %q leaves the module", n.Name), "%q is not below %s. A caller may give a context any directory with --context %s=DIR.", c.Path, of, inst.Path())
-		return c
-	}
-	if ev.fsys != nil && n.NameRange.Filename != "" {
-		if info, err := fs.Stat(ev.fsys, full); err != nil || !info.IsDir() {
-			ev.errorf(diag.MissingContext, at, fmt.Sprintf("The directory of the context %q is not there", n.Name), "No directory is at %q.%s", c.Path, nearestDir(ev.fsys, full))
-			return c
-		}
-	}
-	c.Path = full
-	file := ".dockerignore"
-	if f, ok := ev.attrStr(n.IgnoreFile, sc); ok {
-		file = f
-	}
-	if file != "" {
-		file = path.Join(full, file)
-	}
-	ev.patterns(c, n, sc, file)
-	return ev.oneDirectory(inst, c)
-}
-
-// nearestDir suggests a directory in place of one that is missing, or in place of
-// the one above it that is.
-func nearestDir(fsys fs.FS, full string) string {
-	for path.Dir(full) != "." {
-		if _, err := fs.Stat(fsys, path.Dir(full)); err == nil {
-			break
-		}
-		full = path.Dir(full)
-	}
-	entries, err := fs.ReadDir(fsys, path.Dir(full))
-	if err != nil {
-		return ""
-	}
-	var dirs []string
-	for _, e := range entries {
-		if e.IsDir() {
-			dirs = append(dirs, e.Name())
-		}
-	}
-	return diag.DidYouMean(path.Base(full), dirs)
-}
-
-// patterns collects what a context leaves out: everything but the includes, then
-// the ignore file (a path from the root; "" is none), then the excludes; the last
-// match wins.
-func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file string) {
-	var raw []string
-	include, hasInclude := ev.attrStrings(n.Include, sc)
-	if hasInclude {
-		ev.checkIncludes(c, ev.item(n.Include, sc))
-		raw = append(raw, "**")
-		for _, p := range include {
-			if strings.HasPrefix(p, "!") {
-				ev.errorf(diag.BadIgnoreFile, n.Include.Expr.Range(), fmt.Sprintf("%q is no include pattern", p), "An include has no !; put what is left out into exclude.")
-				continue
-			}
-			raw = append(raw, "!"+p)
-		}
-	}
-	fromFile := ev.ignoreFile(n, file)
-	exclude, _ := ev.attrStrings(n.Exclude, sc)
-	own, err := ignorefile.ReadAll(strings.NewReader(strings.Join(raw, "\n")))
-	more, err2 := ignorefile.ReadAll(strings.NewReader(strings.Join(exclude, "\n")))
-	if err != nil || err2 != nil {
-		return
-	}
-	c.Patterns = append(append(own, fromFile...), more...)
-	if len(own) == 0 && len(more) == 0 && len(fromFile) > 0 {
-		if rel, below := strings.CutPrefix(file, strings.TrimPrefix(c.Path+"/", "./")); below {
-			c.IgnoreFile = rel
-		}
-	}
-	for _, p := range append(own, more...) {
-		if _, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")}); err != nil {
-			ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%q is no pattern", p), "%v.", err)
-		}
-	}
-}
-
-// checkIncludes warns of includes that nothing is like.
-func (ev *Evaluator) checkIncludes(c *ir.Context, it *item) {
-	if ev.fsys == nil || !ev.opt.Check {
-		return
-	}
-	items, _ := ev.list(it, "a list of strings")
-	for _, el := range items {
-		if p, ok := ev.str(el); ok && p != "" && !strings.HasPrefix(p, "!") {
-			ev.checkPath(c, p, el.rng)
-		}
-	}
-}
-
-func (ev *Evaluator) ignoreFile(n *lang.Context, name string) []string {
-	if name == "" {
-		return nil
-	}
-	if got, ok := ev.ignores[name]; ok {
-		return got
-	}
-	data, err := readFile(ev.fsys, name)
-	if err != nil {
-		if n.IgnoreFile != nil {
-			ev.errorf(diag.MissingFile, n.IgnoreFile.Expr.Range(), "The ignore file is not there", "No file is at %q.", name)
-		}
-		ev.ignores[name] = nil
-		return nil
-	}
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
-	if err != nil {
-		ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%s cannot be read", name), "%v.", err)
-	}
-	ev.ignores[name] = patterns
-	return patterns
 }
 
 // cache evaluates a cache in the scope of the stage that mounts it.
@@ -329,62 +163,4 @@ func triggerFroms(text string) (out []string) {
 		}
 	}
 	return out
-}
-
-// defaultContext is the name of the context that copies read when they do not say
-// from where.
-const defaultContext = "default"
-
-// oneDirectory returns the context that another module has made of the same block
-// over the same files, so that many modules over one directory send it once.
-func (ev *Evaluator) oneDirectory(inst *Instance, c *ir.Context) *ir.Context {
-	if ev.call == nil && ev.apart == "" && !ev.mod.Calls() {
-		return c
-	}
-	key := fmt.Sprintf("%s %q %q", inst.Name(), c.Path, c.Patterns)
-	if first := ev.directories[key]; first != nil {
-		inst.memo = first
-		return first
-	}
-	c.Name = ev.freeContext(c.Name)
-	ev.directories[key] = c
-	return c
-}
-
-// contextName is the name that a context has in a Dockerfile, unless that is taken:
-// context.default of a called module has the module's.
-func (ev *Evaluator) contextName(inst *Instance) string {
-	name := ev.dockerPrefix() + dockerName(inst.Node.Base().Name)
-	if ev.dockerPrefix() != "" && inst.Node.Base().Name == defaultContext {
-		name = strings.TrimSuffix(ev.dockerPrefix(), "-")
-	}
-	if inst.Keyed {
-		return name + "-" + dockerName(inst.Key)
-	}
-	return name
-}
-
-// freeContext makes a name of a context of a called module unlike any other's. Those
-// of the root have their own names, whenever they are evaluated; which keys a repeated
-// one has is not known before, so all are its that begin like it.
-func (ev *Evaluator) freeContext(name string) string {
-	if ev.call == nil && ev.apart == "" {
-		return name
-	}
-	repeated := func() bool {
-		return slices.ContainsFunc(ev.contextsEach, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-	}
-	if repeated() {
-		name = "module-" + name
-	}
-	for repeated() {
-		name = "m" + name
-	}
-	for n, try := 2, name; ; n++ {
-		if !ev.contextIDs[try] {
-			ev.contextIDs[try] = true
-			return try
-		}
-		try = fmt.Sprintf("%s-%d", name, n)
-	}
 }

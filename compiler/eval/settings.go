@@ -20,8 +20,8 @@ type stepper struct {
 	ev    *Evaluator
 	stage *ir.Stage
 	sc    *scope
-	// mayMiss is set while a copy is read whose paths may be missing.
-	mayMiss bool
+	// mayMiss is what says so while a copy is read whose paths may be missing.
+	mayMiss *item
 }
 
 func (s *stepper) add(steps ...ir.Step) { s.stage.Steps = append(s.stage.Steps, steps...) }

@@ -165,7 +165,11 @@ type Context struct {
 	// them (its path relative to Path, ".dockerignore"): then an emitted
 	// Dockerfile needs no ignore file of its own.
 	IgnoreFile string
-	Range      hcl.Range
+	// Within is the main context that this one's directory is a part of, where steps
+	// read its files: this one is sent only where a whole file system is asked for. It
+	// is nil for what is no part of another context.
+	Within *Context
+	Range  hcl.Range
 }
 
 // Alias is the name of a context that is not the Dockerfile's main one: the root's own
