@@ -49,8 +49,8 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 	}
 	sort.Slice(g.Contexts, func(i, j int) bool {
 		a, b := g.Contexts[i], g.Contexts[j]
-		if (a.Name == "default") != (b.Name == "default") {
-			return a.Name == "default"
+		if (a.Name == rootContext) != (b.Name == rootContext) {
+			return a.Name == rootContext
 		}
 		return a.Name < b.Name
 	})
@@ -64,34 +64,44 @@ func assemble(files map[string][]byte, targets []*ir.Target) *ir.Graph {
 }
 
 // mainContext is the main context of a target's Dockerfile. That of a called module's
-// target is the one that its module's directory is a part of, unless something needs
-// the directory itself: a stage that starts from it, a Dockerfile that is read in
-// place, a trigger.
+// target is the root's, of which its module's directory is a part, unless something
+// needs the directory itself: a step, for it is no part; a Dockerfile that is read in
+// place; a trigger.
 func mainContext(t *ir.Target) *ir.Context {
 	own := t.Main
-	if own == nil || own.Within == nil {
-		return own
-	}
-	if from, ok := t.Options.EpochFrom.(ir.ContextSource); ok && from.Context == own {
+	if own == nil || own.Name == rootContext {
 		return own
 	}
 	var roots []*ir.Stage
 	for _, b := range t.Builds {
 		roots = append(roots, b.Image, b.Files)
 	}
-	for _, st := range ir.Reach(roots...) {
-		needed := st.InPlace != nil && st.InPlace.Main == own
-		st.Contexts(func(c *ir.Context) { needed = needed || c == own })
-		for _, step := range st.Steps {
-			_, triggers := step.(*ir.OnBuild)
-			needed = needed || triggers
-		}
-		if needed {
-			return own
+	main, needed := own.Within, false
+	read := func(c *ir.Context) {
+		needed = needed || c == own
+		if c.Name == rootContext {
+			main = c
 		}
 	}
-	return own.Within
+	if from, ok := t.Options.EpochFrom.(ir.ContextSource); ok {
+		read(from.Context)
+	}
+	for _, st := range ir.Reach(roots...) {
+		st.Contexts(read)
+		needed = needed || st.InPlace != nil && st.InPlace.Main == own
+		for _, step := range st.Steps {
+			_, trigger := step.(*ir.OnBuild)
+			needed = needed || trigger
+		}
+	}
+	if needed || main == nil {
+		return own
+	}
+	return main
 }
+
+// rootContext is the name of the root's main context.
+const rootContext = "default"
 
 // sourceOrder sorts stages by where they were written, but each after what it
 // depends on. Instances of one block keep their order.

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/hbuild/hbuild/compiler"
+	"github.com/hbuild/hbuild/compiler/eval"
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
 )
@@ -210,6 +211,61 @@ target "image" { image = stage.s }
 			}
 		case want == "" && (g == nil || len(g.Targets) != 2 || g.Targets[0].Name != `svc["a/b"]/image` || len(g.Targets[1].Tags) != 1):
 			t.Errorf("--set %s: %v", sets, diags)
+		}
+	}
+}
+
+// TestModuleContexts checks when a module's directory is a part of the root's context,
+// and when a context of its own.
+func TestModuleContexts(t *testing.T) {
+	const part, own = "context(default) services/api/x", "context(svc) x"
+	for name, c := range map[string]struct {
+		root, module string
+		files        []string
+		options      compiler.Options
+		want, main   string
+	}{
+		"a part":              {want: part, main: "."},
+		"declared":            {module: `context "default" {}`, want: part, main: "."},
+		"with patterns":       {module: `context "default" { exclude = ["y"] }`, want: own, main: "services/api"},
+		"with no ignore file": {module: `context "default" { ignore_file = "" }`, want: own, main: "services/api"},
+		"with an ignore file": {files: []string{"services/api/.dockerignore"}, want: own, main: "services/api"},
+		"left out":            {root: `context "default" { exclude = ["services"] }`, want: own, main: "services/api"},
+		"not taken":           {root: `context "default" { include = ["**/*.go"] }`, want: own, main: "services/api"},
+		"taken":               {root: `context "default" { include = ["services"] }`, want: part, main: "."},
+		"below":               {root: `context "default" { path = "services" }`, want: "context(default) api/x", main: "services"},
+		"not below":           {root: `context "default" { path = "other" }`, files: []string{"other/y"}, want: own, main: "services/api"},
+		"the root has none":   {root: `context "default" { enabled = false }`, want: own, main: "services/api"},
+		"the root's is given": {options: compiler.Options{Options: eval.Options{Contexts: map[string]string{"default": "elsewhere"}}}, want: own, main: "services/api"},
+		"the module's is":     {options: compiler.Options{Options: eval.Options{Contexts: map[string]string{"svc/default": "elsewhere"}}}, want: own, main: "elsewhere"},
+		"a trigger": {module: `stage "b" {
+  from    = scratch
+  onbuild = ["COPY x /"]
+}`, want: part, main: "."},
+		"a trigger that it is": {module: `stage "b" {
+  from    = image("debian")
+  onbuild = ["COPY x /"]
+}
+target "b" { image = stage.b }`, want: part, main: "services/api"},
+	} {
+		tree := fstest.MapFS{
+			"hbuild.hcl":              {Data: []byte(c.root + "\nmodule \"svc\" { source = \"./services/api\" }\n")},
+			"services/api/hbuild.hcl": {Data: []byte(c.module + "\nstage \"s\" {\n  from = scratch\n  copy { files = { \"/\" = \"x\" } }\n}\ntarget \"t\" { image = stage.s }\n")},
+			"services/api/x":          {},
+		}
+		for _, f := range c.files {
+			tree[f] = &fstest.MapFile{Data: []byte("y\n")}
+		}
+		g, diags := compiler.Load(tree, ".", c.options).Graph([]string{"svc/*"}, nil)
+		if g == nil {
+			t.Errorf("%s: %v", name, diags)
+			continue
+		}
+		if text := ir.Print(g); !strings.Contains(text, "copy "+c.want+" to /\n") {
+			t.Errorf("%s: not %q:\n%s", name, c.want, text)
+		}
+		if got := g.Targets[0].Main.Path; got != c.main {
+			t.Errorf("%s: the main context is %q, want %q", name, got, c.main)
 		}
 	}
 }

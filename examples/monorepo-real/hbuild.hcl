@@ -41,13 +41,6 @@ locals {
   }
 }
 
-# A service's own files are a context of its own, so a change in one is no change for
-# the others. What they share is in context.default; see .dockerignore.
-context "source" {
-  for_each = local.services
-  path     = "services/${each.key}"
-}
-
 cache "gobuild" {}
 
 # Go, and the packages that services share. They are compiled here, once, with what
@@ -124,7 +117,6 @@ module "service" {
   source   = "./templates/service"
 
   name      = each.key
-  files     = context.source[each.key]
   toolchain = local.languages[each.value.language].toolchain
   runtime   = local.languages[each.value.language].runtime
   caches    = local.languages[each.value.language].caches

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -39,20 +40,27 @@ func TestOneWalk(t *testing.T) {
 	}
 }
 
-// TestModulesWalkTheirOwn: the directories of modules are walked once each, and
-// only those of modules that are built.
-func TestModulesWalkTheirOwn(t *testing.T) {
+// TestModulesAreOneContext: the modules of a workspace are walked together, and of
+// those that are not built nothing is sent.
+func TestModulesAreOneContext(t *testing.T) {
 	const services = 10
 	fsys := benchgen.Monorepo(services)
-	for i := range services {
-		f := fsys["services/"+benchgen.Service(i)+"/main.sh"]
-		f.Data = append(f.Data, "# "+identity.NewID()...)
+	read := map[bool]int64{} // by whether it is the first service's, or everybody's
+	for name, f := range fsys {
+		if strings.HasSuffix(name, ".sh") || name == "toolchain/compile" {
+			f.Data = append(f.Data, "# "+identity.NewID()...)
+			read[!strings.HasPrefix(name, "services/") || strings.Contains(name, benchgen.Service(0))] += int64(len(f.Data))
+		}
 	}
 	dir := write(t, fsys)
-	if res := run(t, dir, "./services/..."); res.Walks != services+1 || len(res.Jobs) != services {
-		t.Errorf("%d targets: %d walks", len(res.Jobs), res.Walks)
+	if res := run(t, dir, "svc."+benchgen.Service(0)+"/default"); res.Walks != 1 || res.BytesSent != read[true] {
+		t.Errorf("one of them: %d walks and %d bytes, want %d", res.Walks, res.BytesSent, read[true])
 	}
-	if res := run(t, dir, "svc."+benchgen.Service(3)+"/default"); res.Walks != 2 || res.StepsRun != 0 {
+	res := run(t, dir, "./services/...")
+	if res.Walks != 1 || len(res.Jobs) != services || res.BytesSent != read[false] {
+		t.Errorf("%d targets: %d walks and %d bytes, want %d", len(res.Jobs), res.Walks, res.BytesSent, read[false])
+	}
+	if res := run(t, dir, "svc."+benchgen.Service(3)+"/default"); res.Walks != 1 || res.StepsRun != 0 {
 		t.Errorf("one of them, afterwards: %d walks, %d steps run", res.Walks, res.StepsRun)
 	}
 }

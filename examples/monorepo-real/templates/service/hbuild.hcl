@@ -6,11 +6,6 @@ variable "name" {
   description = "The service's name and its directory's"
 }
 
-variable "files" {
-  type        = context
-  description = "The service's own files"
-}
-
 variable "toolchain" {
   type        = stage
   description = "Where it is compiled: compilers and shared libraries, in /src"
@@ -48,12 +43,15 @@ variable "tags" {
   default = []
 }
 
+# The service's own files, by the path that they have in the repository.
+context "source" { path = "../../services/${var.name}" }
+
 stage "build" {
   from = var.toolchain
   args = { SERVICE = var.name }
 
   copy {
-    from    = var.files
+    from    = context.source
     src     = "."
     dest    = "services/${var.name}/"
     exclude = ["service.json"]
