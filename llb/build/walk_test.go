@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"strings"
 	"testing"
 	"testing/fstest"
 
