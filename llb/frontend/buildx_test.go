@@ -2,6 +2,7 @@ package frontend_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/moby/buildkit/identity"
 )
 
 const hello = `
@@ -653,6 +655,34 @@ target "default" {
 		t.Errorf("there are %q, not %q", got, want)
 	}
 	fails(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "--build-arg", "code=4", "."), "exit code: 4", `>>>   run { command = "exit ${var.code}" }`)
+}
+
+// TestTestsBeside: a test runs beside the target that it gates. It waits for what a
+// step of the target leaves in a cache.
+func TestTestsBeside(t *testing.T) {
+	fe := frontendImage(t)
+	dir := module(t, fe.ref, map[string]string{"hbuild.hcl": fmt.Sprintf(`
+cache "meeting" { id = %q }
+test "check" {
+  from = image("busybox:1.37")
+  run {
+    command = "for i in $(seq 300); do if [ -e /c/x ]; then exit 0; fi; sleep 0.1; done; exit 1"
+    mounts  = { "/c" = cache.meeting }
+  }
+}
+stage "s" {
+  from = image("busybox:1.37")
+  run {
+    command = "touch /c/x"
+    mounts  = { "/c" = cache.meeting }
+  }
+}
+target "default" {
+  image    = stage.s
+  requires = [test.check]
+}
+`, identity.NewID())})
+	ok(t, buildx(t, dir, "build", "-f", "hbuild.hcl", "."))
 }
 
 // TestTests: a test that the target requires, or that stands beside it in a group,

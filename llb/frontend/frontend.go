@@ -220,15 +220,18 @@ func main(t *ir.Target, build int) part {
 }
 
 // requirements solves what the target requires, so that a failing test or base
-// fails the build. Tags and files of theirs are other builds' results, which one
-// call of a frontend does not have.
+// fails the build, and the target itself beside that. Tags and files of what is
+// required are other builds' results, which one call of a frontend does not have.
 func (b *builder) requirements(ctx context.Context, sel *selection, lowered map[part]*llb.Result) error {
+	if len(sel.graph.Targets) == 1 {
+		return nil
+	}
 	eg, ctx := errgroup.WithContext(ctx)
 	for _, t := range sel.graph.Targets {
-		if t == sel.target {
-			continue
-		}
 		for _, p := range parts(t) {
+			if t == sel.target && p.files && t.Builds[p.build].Image != nil {
+				continue // a call returns the image
+			}
 			eg.Go(func() error {
 				_, err := b.solve(ctx, lowered[p], true)
 				return err
