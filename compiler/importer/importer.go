@@ -66,7 +66,7 @@ type Result struct {
 // BuildKit's message; the Result is nil then.
 func Import(src []byte, opt Options) (*Result, hcl.Diagnostics) {
 	im := newImporter(src, opt)
-	res := im.run()
+	res := im.translate()
 	// What the default target is not made from may fail: it is left out then. Each
 	// try knows more than the one before, so that they end.
 	for im.again != "" || len(im.failed) > 0 {
@@ -79,7 +79,7 @@ func Import(src []byte, opt Options) (*Result, hcl.Diagnostics) {
 			next.out[i] = why
 		}
 		im = next
-		res = im.run()
+		res = im.translate()
 	}
 	return res, diag.Sort(im.diags)
 }
@@ -128,7 +128,8 @@ func newImporter(src []byte, opt Options) *importer {
 	return &importer{src: src, opt: opt, varOf: map[string]*variable{}, taken: map[string]map[string]bool{}, avoid: map[string]bool{}, out: map[int]string{}, failed: map[int]string{}}
 }
 
-func (im *importer) run() *Result {
+// translate reads the Dockerfile and writes what it makes.
+func (im *importer) translate() *Result {
 	if !im.read() {
 		return nil
 	}

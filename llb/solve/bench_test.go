@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hbuild/hbuild/internal/testengine"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
+
+	"github.com/hbuild/hbuild/internal/testengine"
 )
 
 // BenchmarkUnchanged builds targets of which nothing has changed, all on one
