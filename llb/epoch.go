@@ -76,7 +76,7 @@ func (l *lowerer) epochState(b *build, from ir.Source) (st *bk.State, at hcl.Ran
 			return st, at, what
 		}
 	}
-	at, what = ctx.Range, "context."+ctx.Name
+	at, what = ctx.Range, ctx.Address()
 	if given, ok := l.opt.Contexts[ctx]; ok {
 		return &given, at, what
 	}

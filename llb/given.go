@@ -108,7 +108,7 @@ func givenName(c *ir.Context) string {
 	if c.Given != "" {
 		return c.Given
 	}
-	return "context." + c.Name
+	return c.Address()
 }
 
 // isGiven reports whether a context comes from [Options.Given].

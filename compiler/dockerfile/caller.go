@@ -189,15 +189,15 @@ func (e *emitter) ignore(f *File) {
 		dt, ok := ignoreFile(c.Patterns)
 		if !ok {
 			e.errorf(CodeIgnore, c.Range, "Patterns that no ignore file can hold",
-				"One of the patterns of context.%s has a line break, or blanks at its ends.", c.Name)
+				"One of the patterns of %s has a line break, or blanks at its ends.", c.Address())
 			return
 		}
-		f.IgnoreFile = append([]byte(Generated(c.Range.Filename, "context."+c.Name)+"\n"), dt...)
+		f.IgnoreFile = append([]byte(Generated(c.Range.Filename, c.Address())+"\n"), dt...)
 	}
 	for _, n := range f.Contexts {
 		if c := n.Context; len(c.Patterns) > 0 && c.IgnoreFile != ".dockerignore" {
 			e.errorf(CodeIgnore, c.Range, "Patterns of a named context",
-				"For context.%s BuildKit reads the .dockerignore at its root and nothing else. Move include and exclude there, or read the files through context.default.", c.Name)
+				"For %s BuildKit reads the .dockerignore at its root and nothing else. Move include and exclude there, or read the files through context.default.", c.Address())
 		}
 	}
 }

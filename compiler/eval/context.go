@@ -44,7 +44,7 @@ func (ev *Evaluator) localContext(inst *Instance) *ir.Context {
 	}
 	n := inst.Node.(*lang.Context)
 	sc := inst.scope(nil)
-	c := &ir.Context{Name: ev.contextName(inst), Main: n.Name == defaultContext, Path: ".", Range: n.Range}
+	c := &ir.Context{Name: ev.contextName(inst), Addr: inst.Addr, Main: n.Name == defaultContext, Path: ".", Range: n.Range}
 	inst.memo = c
 	if p, ok := ev.attrStr(n.Path, sc); ok {
 		c.Path = p

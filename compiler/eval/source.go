@@ -56,19 +56,19 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 			return
 		}
 		summary = fmt.Sprintf("%q matches nothing in the context", p)
-		detail = fmt.Sprintf("No file or directory of context.%s is like it, and so it says nothing.", c.Name)
+		detail = fmt.Sprintf("No file or directory of %s is like it, and so it says nothing.", c.Address())
 	} else {
 		if _, err := fs.Stat(ev.fsys, full); !errors.Is(err, fs.ErrNotExist) {
 			return
 		}
-		detail = fmt.Sprintf("context.%s has no file %q.%s", c.Name, rel, nearestFile(ev.fsys, full))
+		detail = fmt.Sprintf("%s has no file %q.%s", c.Address(), rel, nearestFile(ev.fsys, full))
 		if strings.HasPrefix(path.Clean(p), "../") {
 			detail += " No path leads out of a context; what is beside it is in a context of its own: context \"NAME\" { path = \"..\" }."
 		}
 	}
 	d := diag.New(hcl.DiagWarning, diag.MissingSource, at, summary, detail)
 	if c.Range.Filename != "" && !c.Range.Overlaps(at) {
-		diag.WithRelated(c.Range, "context.%s is declared here", c.Name)(d, d.Extra.(*diag.Info))
+		diag.WithRelated(c.Range, "%s is declared here", c.Address())(d, d.Extra.(*diag.Info))
 	}
 	ev.add(d)
 }

@@ -147,6 +147,9 @@ type Text struct {
 // Context is a directory that the caller sends.
 type Context struct {
 	Name string // as a named context of a Dockerfile; "default" is the root module's main context
+	// Addr is its block's address, as messages name it: "context.proto",
+	// `svc["api"]/context.default`. It is empty for what no block declares.
+	Addr string
 	// Main says that it is a module's context.default: the main context of the
 	// Dockerfiles of that module's targets ([Target.Main]).
 	Main bool
@@ -179,6 +182,14 @@ func (c *Context) Alias() string {
 		return "root"
 	}
 	return c.Name
+}
+
+// Address is the context's as messages name it.
+func (c *Context) Address() string {
+	if c.Addr == "" {
+		return "context." + c.Name
+	}
+	return c.Addr
 }
 
 // Cache is a directory that persists between builds.

@@ -330,7 +330,7 @@ func (c *checker) hidden(s *ir.Copy) {
 		if hidden, err := matcher.MatchesOrParentMatches(p); err != nil || !hidden || shows(src.Context.Patterns, p) {
 			continue
 		}
-		c.warn(HiddenByIgnore, s.Range, fmt.Sprintf("%q is left out of the context", p), "The patterns of context.%s hide it, so the copy finds nothing. Change the context's include and exclude, or the ignore file.", src.Context.Name)
+		c.warn(HiddenByIgnore, s.Range, fmt.Sprintf("%q is left out of the context", p), "The patterns of %s hide it, so the copy finds nothing. Change the context's include and exclude, or the ignore file.", src.Context.Address())
 	}
 }
 

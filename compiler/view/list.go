@@ -352,7 +352,7 @@ func source(s ir.Source) string {
 		if s.Context.Given != "" {
 			return s.Context.Given
 		}
-		return "context." + s.Context.Name
+		return s.Context.Address()
 	case ir.ScratchSource:
 		return "scratch"
 	}
