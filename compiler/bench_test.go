@@ -27,6 +27,21 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+// BenchmarkModules is BenchmarkCompile for a tree of modules.
+func BenchmarkModules(b *testing.B) {
+	for _, n := range []int{10, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			fsys := benchgen.Modules(n, 10)
+			b.ReportAllocs()
+			for b.Loop() {
+				if diags := Load(fsys, ".", Options{}).Check(); diags.HasErrors() {
+					b.Fatal(diags)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

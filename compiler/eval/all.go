@@ -34,11 +34,17 @@ func (ev *Evaluator) All() {
 			}
 		}
 	}
+	var calls []*Instance
 	for _, n := range ev.mod.Order {
+		if n.Base().Kind == lang.KindModule {
+			calls = append(calls, ev.instances(n).list...)
+			continue
+		}
 		for _, i := range ev.instancesOf(n) {
 			ev.instance(i)
 		}
 	}
+	ev.allCalled(calls)
 }
 
 // instancesOf returns the instances of what has instances.
@@ -70,10 +76,6 @@ func (ev *Evaluator) instance(i *Instance) {
 		ev.ssh(i)
 	case *lang.Group:
 		ev.Group(i)
-	case *lang.ModuleCall:
-		if sub := ev.CalledBy(i); sub != nil {
-			sub.All()
-		}
 	case *lang.Target, *lang.Test:
 		ev.Target(i, nil)
 	default:
@@ -114,8 +116,9 @@ func (ev *Evaluator) ArtifactTarget(i *Instance, plats []ocispecs.Platform) *ir.
 			dest = "/" + path.Base(a.path)
 		}
 		src, _ := ir.Quote(a.path)
-		st := &ir.Stage{Addr: i.Addr, Name: ev.uniqueName(dockerName(i.Name())+"-artifact", i.Addr), Root: ir.ScratchRoot{}, Range: t.Range,
+		st := &ir.Stage{Addr: i.Addr, Root: ir.ScratchRoot{}, Range: t.Range,
 			Steps: []ir.Step{&ir.Copy{StepMeta: ir.StepMeta{Range: t.Range}, From: a.from, Src: []ir.Word{src}, Dest: ir.Literal(dest)}}}
+		ev.inOrder(func() { st.Name = ev.uniqueName(dockerName(i.Name())+"-artifact", i.Addr) })
 		t.Builds = append(t.Builds, &ir.Build{Platform: p, Image: st})
 	}
 	return t

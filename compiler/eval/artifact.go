@@ -95,7 +95,7 @@ func (ev *Evaluator) source(it *item, v *Value, p *ocispecs.Platform) ir.Source 
 			s.Platform = &ir.Platform{Platform: *v.Image.Platform, Auto: ev.autoPlatform(it.expr, *v.Image.Platform)}
 		}
 		if c := ev.givenImage(v.Image, p); c != nil {
-			c.Range = it.rng
+			ev.inOrder(func() { c.Range = it.rng })
 			return ir.ContextSource{Context: c, Platform: s.Platform}
 		}
 		if src := ev.inPlace.imageSource(v.Image); src != nil {

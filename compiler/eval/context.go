@@ -166,23 +166,37 @@ func (ev *Evaluator) ignoreFile(n *lang.Context, name string) []string {
 	if name == "" {
 		return nil
 	}
-	if got, ok := ev.ignores[name]; ok {
-		return got
+	f := ev.readIgnores(name)
+	switch {
+	case f.missing && n.IgnoreFile != nil:
+		ev.errorf(diag.MissingFile, n.IgnoreFile.Expr.Range(), "The ignore file is not there", "No file is at %q.", name)
+	case f.err != nil:
+		ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%s cannot be read", name), "%v.", f.err)
 	}
-	data, err := readFile(ev.fsys, name)
-	if err != nil {
-		if n.IgnoreFile != nil {
-			ev.errorf(diag.MissingFile, n.IgnoreFile.Expr.Range(), "The ignore file is not there", "No file is at %q.", name)
+	return f.patterns
+}
+
+// ignores is what an ignore file says.
+type ignores struct {
+	patterns []string
+	missing  bool
+	err      error
+}
+
+// readIgnores reads an ignore file, once for all contexts.
+func (ev *tree) readIgnores(name string) *ignores {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	f := ev.ignores[name]
+	if f == nil {
+		f = &ignores{}
+		ev.ignores[name] = f
+		data, err := readFile(ev.fsys, name)
+		if f.missing = err != nil; err == nil {
+			f.patterns, f.err = ignorefile.ReadAll(bytes.NewReader(data))
 		}
-		ev.ignores[name] = nil
-		return nil
 	}
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
-	if err != nil {
-		ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%s cannot be read", name), "%v.", err)
-	}
-	ev.ignores[name] = patterns
-	return patterns
+	return f
 }
 
 // oneDirectory returns the context that another module has made of the same block
@@ -191,14 +205,24 @@ func (ev *Evaluator) oneDirectory(inst *Instance, c *ir.Context) *ir.Context {
 	if ev.call == nil && ev.apart == "" && !ev.mod.Calls() {
 		return c
 	}
-	key := fmt.Sprintf("%s %q %q", inst.Name(), c.Path, c.Patterns)
-	if first := ev.directories[key]; first != nil {
-		inst.memo = first
-		return first
+	key := fmt.Sprintf("%s %q %q %t", inst.Name(), c.Path, c.Patterns, c.Within != nil)
+	ev.mu.Lock()
+	shared := ev.directories[key]
+	if shared == nil {
+		shared = c
+		ev.directories[key] = c
 	}
-	c.Name = ev.freeContext(c.Name)
-	ev.directories[key] = c
-	return c
+	ev.mu.Unlock()
+	inst.memo = shared
+	mine := *c
+	ev.inOrder(func() {
+		if !ev.claimed[shared] { // the first to say how it is called, and where it is declared
+			ev.claimed[shared] = true
+			*shared = mine
+			shared.Name = ev.freeContext(mine.Name)
+		}
+	})
+	return shared
 }
 
 // contextName is the name that a context has in a Dockerfile, unless that is taken:
@@ -283,6 +307,8 @@ func (ev *tree) leavesOut(main *ir.Context, dir string) bool {
 	if len(main.Patterns) == 0 {
 		return false
 	}
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
 	if ev.ignored == nil {
 		m, err := patternmatcher.New(main.Patterns)
 		if err != nil {

@@ -47,7 +47,7 @@ func epochStageDetail(err error) string {
 // an address is the same for all.
 func (ev *Evaluator) epochStage(inst *Instance) (ir.Source, error) {
 	st := ev.stage(inst, nil)
-	if ev.diags.HasErrors() {
+	if ev.failed() {
 		return nil, nil // of the stage, perhaps; a second mistake about it helps nobody
 	}
 	if _, _, err := ir.EpochSource(st); err != nil {

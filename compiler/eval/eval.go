@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
@@ -114,6 +115,7 @@ type Evaluator struct {
 	combines   map[string]*ir.Stage // of merge() and diff()
 	nested     map[string]*nested   // of dockerfile()
 	inPlace    *inPlace             // who uses the Dockerfile that this is; nil when it is none
+	later      *later               // nil unless the module is evaluated beside others
 	provenance *ir.Provenance       // nil when it is not asked for
 }
 
@@ -122,32 +124,36 @@ type localKey struct {
 	platform string
 }
 
-// tree is what the evaluators of a root and of all modules below it share.
+// tree is what the evaluators of a root and of all modules below it share: what does
+// not change, what is behind mu, and what changes in order (see [Evaluator.inOrder]).
 type tree struct {
 	rootModule *Evaluator
 	fsys       fs.FS
 	opt        Options
 	loader     *lang.Loader // nil: no module can be called
 
-	diags    hcl.Diagnostics
-	reported map[mistake]*hcl.Diagnostic
-	repeats  map[*hcl.Diagnostic][]string // what was not reported again, in words
-	names    map[string]string            // stage names in use → the address that has them
-	ignores  map[string][]string
-	texts    int
+	mu      sync.Mutex
+	ignores map[string]*ignores
 	// implicits are contexts that no block declares, by what they stand for.
 	implicits map[string]*ir.Context
 	// directories are the contexts of called modules that are one directory, sent
 	// once, by what makes them so.
 	directories map[string]*ir.Context
-	contextIDs  map[string]bool // names of contexts in use
+	git         cty.Value
+	ignored     *patternmatcher.PatternMatcher // of the root's main context; nil before the first use
+
+	diags      hcl.Diagnostics
+	reported   map[mistake]*hcl.Diagnostic
+	repeats    map[*hcl.Diagnostic][]string // what was not reported again, in words
+	names      map[string]string            // stage names in use → the address that has them
+	texts      int
+	claimed    map[*ir.Context]bool // contexts that have their names
+	contextIDs map[string]bool      // names of contexts in use
 	// contextsEach begin the names of the root's repeated contexts.
 	contextsEach []string
-	usedGiven    map[string]bool                // names of --context that replaced something
-	ignored      *patternmatcher.PatternMatcher // of the root's main context; nil before the first use
-	git          cty.Value
-	modules      []*lang.Module // all but the root, in the order of the first use
-	aparts       []*Evaluator   // of modules that nobody calls
+	usedGiven    map[string]bool // names of --context that replaced something
+	modules      []*lang.Module  // all but the root, in the order of the first use
+	aparts       []*Evaluator    // of modules that nobody calls
 	called       map[*lang.Module]bool
 }
 
@@ -160,8 +166,8 @@ func New(mod *lang.Module, fsys fs.FS, loader *lang.Loader, opt Options) *Evalua
 	t := &tree{
 		fsys: fsys, opt: opt, loader: loader,
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
-		names: map[string]string{}, ignores: map[string][]string{}, implicits: map[string]*ir.Context{},
-		directories: map[string]*ir.Context{}, contextIDs: map[string]bool{}, usedGiven: map[string]bool{}, called: map[*lang.Module]bool{},
+		names: map[string]string{}, ignores: map[string]*ignores{}, implicits: map[string]*ir.Context{},
+		directories: map[string]*ir.Context{}, contextIDs: map[string]bool{}, claimed: map[*ir.Context]bool{}, usedGiven: map[string]bool{}, called: map[*lang.Module]bool{},
 	}
 	ev := t.evaluator(mod)
 	t.rootModule = ev
@@ -214,7 +220,8 @@ type mistake struct {
 // add reports a diagnostic, unless the same place has the same mistake already. In
 // a called module it also says who called it, and with what.
 func (ev *Evaluator) add(d *hcl.Diagnostic) {
-	ev.tree.add(ev.traced(d))
+	ev.later.note(d)
+	ev.inOrder(func() { ev.tree.add(ev.traced(d)) })
 }
 
 func (ev *tree) add(d *hcl.Diagnostic) {
@@ -270,7 +277,9 @@ func (ev *Evaluator) local(l *lang.Local, p *ocispecs.Platform) cty.Value {
 }
 
 // reserveNames gives every stage without instances its own name in Dockerfiles.
-func (ev *Evaluator) reserveNames() {
+func (ev *Evaluator) reserveNames() { ev.inOrder(ev.takeNames) }
+
+func (ev *Evaluator) takeNames() {
 	for _, n := range ev.mod.Decls {
 		d := n.Base()
 		if d.Kind == lang.KindContext && ev.dockerPrefix() == "" {
@@ -279,8 +288,8 @@ func (ev *Evaluator) reserveNames() {
 				ev.contextsEach = append(ev.contextsEach, dockerName(d.Name)+"-")
 			}
 		}
-		if d.Kind == lang.KindStage && d.ForEach == nil {
-			ev.names[ev.dockerPrefix()+dockerName(d.Name)] = ev.addr(d)
+		if name := ev.dockerPrefix() + dockerName(d.Name); d.Kind == lang.KindStage && d.ForEach == nil && ev.names[name] == "" {
+			ev.names[name] = ev.addr(d)
 		}
 	}
 }

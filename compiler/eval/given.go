@@ -145,17 +145,32 @@ func (ev *Evaluator) contextNamed(name string) lang.Node {
 }
 
 // implicit makes a context that no block declares, once for each key.
-func (ev *tree) implicit(name, value, key string) *ir.Context {
-	if c := ev.implicits[key]; c != nil {
-		return c
-	}
-	c := &ir.Context{Name: name}
-	for n := 2; ev.implicitName(c.Name); n++ {
-		c.Name = fmt.Sprintf("%s-%d", name, n)
-	}
-	put(c, value)
-	ev.implicits[key] = c
+func (ev *Evaluator) implicit(name, value, key string) *ir.Context {
+	made := &ir.Context{}
+	put(made, value)
+	c, _ := ev.implicitOnce(key, made)
+	ev.inOrder(func() {
+		if c.Name != "" {
+			return
+		}
+		try := name
+		for n := 2; ev.implicitName(try); n++ {
+			try = fmt.Sprintf("%s-%d", name, n)
+		}
+		c.Name = try
+	})
 	return c
+}
+
+// implicitOnce returns the context that a key stands for: made, if it is the first.
+func (ev *tree) implicitOnce(key string, made *ir.Context) (c *ir.Context, first bool) {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	if c := ev.implicits[key]; c != nil {
+		return c, false
+	}
+	ev.implicits[key] = made
+	return made, true
 }
 
 func (ev *tree) implicitName(name string) bool {

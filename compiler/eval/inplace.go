@@ -79,7 +79,8 @@ func (ev *Evaluator) dockerfileStage(it *item, v *Value, p *ocispecs.Platform) *
 		if !n.moved[s] && !n.use.foreign[s] {
 			n.moved[s] = true
 			n.options(s, s == st)
-			s.Name = ev.uniqueName(s.Name, n.owner+" "+s.Addr)
+			addr := s.Addr
+			ev.inOrder(func() { s.Name = ev.uniqueName(s.Name, n.owner+" "+addr) })
 			s.Addr = v.Describe() + " " + s.Addr
 			n.place(reflect.ValueOf(s))
 		}
@@ -87,12 +88,14 @@ func (ev *Evaluator) dockerfileStage(it *item, v *Value, p *ocispecs.Platform) *
 	if !ok {
 		n.unused(st)
 	}
-	for _, d := range n.ev.Diagnostics() {
-		moved := *d
-		moved.Expression, moved.EvalContext = nil, nil // of a text that nobody has
-		n.place(reflect.ValueOf(&moved))
-		ev.add(&moved)
-	}
+	ev.inOrder(func() {
+		for _, d := range n.ev.Diagnostics() {
+			moved := *d
+			moved.Expression, moved.EvalContext = nil, nil // of a text that nobody has
+			n.place(reflect.ValueOf(&moved))
+			ev.add(&moved)
+		}
+	})
 	return st
 }
 
@@ -125,7 +128,7 @@ func (ev *Evaluator) importDockerfile(it *item, v *Value) *nested {
 		it.errorf(diag.FunctionError, "dockerfile() cannot be used here", "Nothing imports Dockerfiles.")
 		return nil
 	}
-	ev.mod.Files[name] = src
+	ev.inOrder(func() { ev.mod.Files[name] = src })
 	res, diags := ev.opt.Import(src, DockerfileRequest{Name: name, Target: d.Target, Args: d.Args, Platform: ev.opt.BuildPlatform})
 	for _, d := range diags {
 		if d.Subject == nil || d.Subject.Filename == "" {
@@ -145,6 +148,7 @@ func (ev *Evaluator) importDockerfile(it *item, v *Value) *nested {
 		return nil
 	}
 	sub := New(mod, ev.fsys, nil, Options{BuildPlatform: ev.opt.BuildPlatform, Contexts: ev.opt.Contexts, Check: ev.opt.Check})
+	sub.later = ev.later
 	sub.inPlace = &inPlace{ev: ev, it: it, d: d, names: map[string]string{}, used: map[string]bool{}, foreign: map[*ir.Stage]bool{}}
 	for i, addr := range res.Addrs {
 		sub.inPlace.names[addr] = strings.ToLower(res.Names[i])
@@ -217,11 +221,11 @@ func (ev *Evaluator) dockerfileContext(it *item, d *Dockerfile) *ir.Context {
 		return c
 	}
 	key := "context " + inst.Addr + " " + file
-	if own := ev.implicits[key]; own != nil {
+	own, first := ev.implicitOnce(key, &ir.Context{Main: c.Main, Path: c.Path})
+	if !first {
 		return own
 	}
-	own := &ir.Context{Name: c.Name, Main: c.Main, Path: c.Path, Range: c.Range}
-	ev.implicits[key] = own
+	ev.inOrder(func() { own.Name, own.Addr, own.Range = c.Name, c.Addr, c.Range })
 	inst.owner.patterns(own, n, inst.scope(nil), file)
 	own.IgnoreFile = "" // which stands beside another Dockerfile
 	return own
@@ -310,7 +314,7 @@ func (ev *Evaluator) repository(it *item, v *Value) *ir.Context {
 		return nil
 	}
 	c := ev.implicit("git", v.Remote.URL, "git "+v.Remote.URL)
-	c.Range = it.rng
+	ev.inOrder(func() { c.Range = it.rng })
 	return c
 }
 

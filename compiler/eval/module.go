@@ -169,14 +169,17 @@ func (ev *Evaluator) CalledBy(inst *Instance) *Evaluator {
 	}
 	mod, diags := ev.loader.Load(dir, ev.setsFor(inst))
 	sub := ev.tree.evaluator(mod)
-	sub.caller, sub.call, sub.inputs = ev, inst, map[string]*lang.Attr{}
-	if !ev.tree.called[mod] {
+	sub.caller, sub.call, sub.inputs, sub.later = ev, inst, map[string]*lang.Attr{}, ev.later
+	ev.inOrder(func() {
+		if ev.tree.called[mod] {
+			return
+		}
 		ev.tree.called[mod] = true
 		ev.modules = append(ev.modules, mod)
 		for _, d := range diags {
 			sub.add(d)
 		}
-	}
+	})
 	sub.settle()
 	sub.reserveNames()
 	sub.readCall(inst.Node.(*lang.ModuleCall))

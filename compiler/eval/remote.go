@@ -156,7 +156,10 @@ func (ev *Evaluator) remoteStage(v *Value, it *item) ir.Source {
 
 // helperStage makes a stage that no block declares, once for each place.
 func (ev *Evaluator) helperStage(what string, at hcl.Range) *ir.Stage {
-	ev.texts++
-	name := ev.uniqueName(fmt.Sprintf("%s-%d", what, ev.texts), fmt.Sprintf("%s at %s", what, at))
-	return &ir.Stage{Addr: what + "()", Name: name, Root: ir.ScratchRoot{}, Range: at}
+	st := &ir.Stage{Addr: what + "()", Root: ir.ScratchRoot{}, Range: at}
+	ev.inOrder(func() {
+		ev.texts++
+		st.Name = ev.uniqueName(fmt.Sprintf("%s-%d", what, ev.texts), fmt.Sprintf("%s at %s", what, at))
+	})
+	return st
 }

@@ -207,6 +207,8 @@ func platformObject(p ocispecs.Platform) cty.Value {
 }
 
 func (ev *Evaluator) gitObject() cty.Value {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
 	if ev.git == cty.NilVal {
 		ev.git = noGit
 		if ev.opt.Git != nil {

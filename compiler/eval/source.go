@@ -48,20 +48,27 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	if !fs.ValidPath(full) {
 		return
 	}
-	summary, detail := fmt.Sprintf("%q is not in the context", p), ""
 	if strings.ContainsAny(rel, `*?[\`) {
 		// A build has no need to look for it, and a frontend asks its caller for every
 		// directory.
 		if !ev.opt.Check || mayBeMissing.MatchString(rel) || ev.matches(full) {
 			return
 		}
-		summary = fmt.Sprintf("%q matches nothing in the context", p)
+	} else if _, err := fs.Stat(ev.fsys, full); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	ev.inOrder(func() { ev.missingSource(c, p, rel, at) }) // when the context has its name
+}
+
+// missingSource warns of a path or a pattern, as it is written and from the context's
+// root, that a context does not have.
+func (ev *Evaluator) missingSource(c *ir.Context, p, rel string, at hcl.Range) {
+	summary, detail := fmt.Sprintf("%q matches nothing in the context", p), ""
+	if strings.ContainsAny(rel, `*?[\`) {
 		detail = fmt.Sprintf("No file or directory of %s is like it, and so it says nothing.", c.Address())
 	} else {
-		if _, err := fs.Stat(ev.fsys, full); !errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		detail = fmt.Sprintf("%s has no file %q.%s", c.Address(), rel, nearestFile(ev.fsys, full))
+		summary = fmt.Sprintf("%q is not in the context", p)
+		detail = fmt.Sprintf("%s has no file %q.%s", c.Address(), rel, nearestFile(ev.fsys, path.Join(c.Path, rel)))
 		if strings.HasPrefix(path.Clean(p), "../") {
 			detail += " No path leads out of a context; what is beside it is in a context of its own: context \"NAME\" { path = \"..\" }."
 		}

@@ -47,7 +47,8 @@ func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 	if inst.stages == nil {
 		inst.stages = map[string]*ir.Stage{}
 	}
-	st := &ir.Stage{Addr: inst.Addr, Name: ev.stageName(inst), Range: n.Range, Comment: ev.mod.CommentAbove(n.Range), Root: ir.ScratchRoot{}}
+	st := &ir.Stage{Addr: inst.Addr, Range: n.Range, Comment: ev.mod.CommentAbove(n.Range), Root: ir.ScratchRoot{}}
+	ev.inOrder(func() { st.Name = ev.stageName(inst) })
 	if ev.varies(inst.Node) {
 		t := ev.target(p)
 		st.For = &t
@@ -93,7 +94,7 @@ func (ev *Evaluator) preconditions(list []*lang.Precondition, addr string, sc *s
 // imageRoot is an image to start from, or what the caller gives in its place.
 func (ev *Evaluator) imageRoot(img *Image, it *item, p *ocispecs.Platform) ir.Root {
 	if c := ev.givenImage(img, p); c != nil {
-		c.Range = it.rng
+		ev.inOrder(func() { c.Range = it.rng })
 		return ir.ContextRoot{Context: c, Range: it.rng}
 	}
 	if r := ev.inPlace.imageRoot(img); r != nil {

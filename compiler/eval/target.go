@@ -229,7 +229,8 @@ func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Pl
 	case KindMerge, KindDiff:
 		return ev.combined(it, v, p)
 	}
-	st := &ir.Stage{Addr: t.Addr, Name: ev.uniqueName(dockerName(strings.ReplaceAll(t.Name, "/", "-")), t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
+	st := &ir.Stage{Addr: t.Addr, Root: ir.ScratchRoot{}, Range: it.rng}
+	ev.inOrder(func() { st.Name = ev.uniqueName(dockerName(strings.ReplaceAll(t.Name, "/", "-")), t.Addr) })
 	if v.Kind == KindImage {
 		st.Root = ev.imageRoot(v.Image, it, p)
 		if v.Image.Platform != nil {
@@ -243,7 +244,10 @@ func (ev *Evaluator) imageStage(it *item, v *Value, t *ir.Target, p *ocispecs.Pl
 // copy per entry.
 func (ev *Evaluator) files(t *ir.Target, b *ir.Build, it *item, sc *scope) {
 	entries, _ := ev.entries(it, "a map of host paths")
-	st := &ir.Stage{Addr: t.Addr + " (files)", Name: ev.uniqueName(dockerName(strings.ReplaceAll(t.Name, "/", "-"))+"-files", t.Addr), Root: ir.ScratchRoot{}, Range: it.rng}
+	st := &ir.Stage{Addr: t.Addr + " (files)", Root: ir.ScratchRoot{}, Range: it.rng}
+	ev.inOrder(func() {
+		st.Name = ev.uniqueName(dockerName(strings.ReplaceAll(t.Name, "/", "-"))+"-files", t.Addr)
+	})
 	s := &stepper{ev: ev, stage: st, sc: sc}
 	byPath := map[string]hcl.Range{}
 	for _, e := range entries {
