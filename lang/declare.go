@@ -172,7 +172,8 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 		return hcl.Diagnostics{diag.Error(diag.ReservedName, d.NameRange, `"scratch" is reserved`,
 			"scratch is the empty image; give the "+string(d.Kind)+" another name.")}
 	}
-	for _, k := range namespaces(d.Kind, d.Name) {
+	keys, taken := namespaces(d.Kind, d.Name)
+	for _, k := range keys[:taken] {
 		if first := m.byKey[k]; first != nil {
 			f := first.Base()
 			what := fmt.Sprintf("%s %q is declared twice", article(d.Kind), d.Name)
@@ -190,23 +191,23 @@ func (m *Module) declare(n Node) hcl.Diagnostics {
 	d.Index = len(m.Decls)
 	m.Decls = append(m.Decls, n)
 	m.calls = m.calls || d.Kind == KindModule
-	for _, k := range namespaces(d.Kind, d.Name) {
+	for _, k := range keys[:taken] {
 		m.byKey[k] = n
 	}
 	return nil
 }
 
-// namespaces returns the keys that a name takes: its own kind's, and that of the
-// namespace that kinds share.
-func namespaces(kind Kind, name string) []declKey {
+// namespaces returns the keys that a name takes, and how many these are: its own
+// kind's, and that of the namespace that kinds share.
+func namespaces(kind Kind, name string) (keys [2]declKey, n int) {
 	own := declKey{kind, name}
 	switch kind {
 	case KindTarget, KindGroup, KindTest, KindModule:
-		return []declKey{own, {"target|group|test|module", name}}
+		return [2]declKey{own, {"target|group|test|module", name}}, 2
 	case KindStage, KindContext:
-		return []declKey{own, {"stage|context", strings.ToLower(name)}}
+		return [2]declKey{own, {"stage|context", strings.ToLower(name)}}, 2
 	}
-	return []declKey{own}
+	return [2]declKey{own}, 1
 }
 
 func article(k Kind) string {

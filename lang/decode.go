@@ -31,9 +31,10 @@ type Schema struct {
 	Steps  bool // whether steps stand in it
 	Rest   bool // whether it takes attributes of any name
 
-	attrs  map[string]*Field
-	blocks map[string][]int
-	names  []string
+	attrs    map[string]*Field
+	required []*Field
+	blocks   map[string][]int
+	names    []string
 }
 
 var schemas sync.Map // reflect.Type → *Schema
@@ -51,6 +52,9 @@ func schemaOf(t reflect.Type) *Schema {
 		f := &s.Fields[i]
 		s.attrs[f.Name] = f
 		s.names = append(s.names, f.Name)
+		if f.Required {
+			s.required = append(s.required, f)
+		}
 	}
 	got, _ := schemas.LoadOrStore(t, s)
 	return got.(*Schema)
@@ -123,8 +127,11 @@ func (s *Schema) Field(name string) *Field { return s.attrs[name] }
 
 // attr returns the attribute of a decoded node by its name, or nil.
 func (f *Field) attr(node reflect.Value) *Attr {
-	a, _ := node.Elem().FieldByIndex(f.index).Interface().(*Attr)
-	return a
+	v := node.Elem().FieldByIndex(f.index)
+	if v.IsNil() {
+		return nil // as most
+	}
+	return v.Interface().(*Attr)
 }
 
 // AttrOf returns the attribute that was written in node under a name, or nil.
@@ -175,9 +182,8 @@ func decodeBody(body *hclsyntax.Body, at hcl.Range, node any) (diags hcl.Diagnos
 			}
 		}
 	}
-	for i := range s.Fields {
-		f := &s.Fields[i]
-		if f.Required && f.attr(v) == nil {
+	for _, f := range s.required {
+		if f.attr(v) == nil {
 			diags = append(diags, diag.Error(diag.MissingAttribute, at,
 				fmt.Sprintf("Missing attribute %q", f.Name),
 				fmt.Sprintf("%s needs %s = … (%s). %s", upperFirst(article(Kind(s.noun()))), f.Name, f.Type, f.Doc)))

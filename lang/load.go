@@ -72,7 +72,7 @@ func moduleFiles(fsys fs.FS, dir string) ([]string, error) {
 // parallel), overridden and decoded. The module is returned even when there are
 // errors, with all that could be read.
 func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
-	m := &Module{Dir: dir, Given: len(opt.Sources) > 0, Files: map[string][]byte{}, byKey: map[declKey]Node{}}
+	m := &Module{Dir: dir, Given: len(opt.Sources) > 0, Files: map[string][]byte{}}
 	sources, diags := readSources(fsys, dir, opt)
 	overrides, ds := readOverrides(fsys, dir, opt)
 	if diags = append(diags, ds...); len(diags) > 0 {
@@ -105,6 +105,13 @@ func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
 		}
 	}
 	diags = append(diags, m.applySets(own, opt.Sets)...)
+	blocks := 1
+	for _, body := range own {
+		if body != nil {
+			blocks += len(body.Blocks)
+		}
+	}
+	m.Decls, m.byKey = make([]Node, 0, blocks), make(map[declKey]Node, 2*blocks)
 	for _, body := range own {
 		if body != nil {
 			diags = append(diags, m.decodeFile(body)...)

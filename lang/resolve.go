@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -51,10 +52,9 @@ type resolver struct {
 	// What the expression being walked stands in:
 	node   Node
 	scope  scope
-	seen   map[Node]bool
+	uses   uses
 	direct bool // the walk met platform.target
 	at     hcl.Range
-	uses   []Use
 
 	decisions []decision
 }
@@ -92,7 +92,7 @@ func (r *resolver) unknown(kind Kind, at hcl.Range, d *hcl.Diagnostic) {
 // decl resolves all expressions of one declaration.
 func (r *resolver) decl(n Node) {
 	d := n.Base()
-	r.node, r.seen, r.direct, r.uses = n, map[Node]bool{}, false, nil
+	r.node, r.direct, r.uses = n, false, uses{}
 	r.scope = scope{each: d.ForEach != nil}
 	if matrix := MatrixOf(n); matrix != nil {
 		r.scope.matrix = axisNames(matrix.Matrix)
@@ -115,7 +115,7 @@ func (r *resolver) decl(n Node) {
 			r.step(st, r.scope)
 		}
 	}
-	d.Uses, d.TargetPlatform = r.uses, r.direct
+	d.Uses, d.TargetPlatform = r.uses.list, r.direct
 }
 
 // attrs resolves a block's attributes and its nested conditions.
@@ -162,7 +162,7 @@ func (r *resolver) condition(attrs ...*Attr) {
 	self := r.node
 	_, isVar := self.(*Variable)
 	if isVar {
-		r.seen[self] = true
+		r.uses.self = self
 	}
 	for _, a := range attrs {
 		if a != nil {
@@ -207,9 +207,7 @@ func (r *resolver) moduleCall(c *ModuleCall) {
 		if a == c.ForEach {
 			sc = scope{}
 		}
-		before := len(r.decisions)
-		r.decide(a, sc)
-		for _, u := range r.decisions[before].uses {
+		for _, u := range r.decide(a, sc) {
 			switch d := u.Decl.Base(); d.Kind {
 			case KindVariable, KindLocal, KindFunction:
 			default:
@@ -266,20 +264,22 @@ func ConstString(e hcl.Expression) (string, bool) {
 	return "", false
 }
 
-// decide resolves an attribute that may not depend on the target platform.
-func (r *resolver) decide(a *Attr, sc scope) {
-	old, seen, uses, direct := r.scope, r.seen, r.uses, r.direct
-	r.scope, r.seen, r.uses, r.direct = sc, map[Node]bool{}, nil, false
+// decide resolves an attribute that may not depend on the target platform, and
+// returns what it uses.
+func (r *resolver) decide(a *Attr, sc scope) []Use {
+	old, before, direct := r.scope, r.uses, r.direct
+	r.scope, r.uses, r.direct = sc, uses{}, false
 	r.expr(a.Expr)
-	dec := decision{attr: a, uses: r.uses, direct: r.direct, at: r.at}
-	r.decisions = append(r.decisions, dec)
-	r.scope, r.seen, r.uses, r.direct = old, seen, uses, direct
-	for _, u := range dec.uses {
-		if !r.seen[u.Decl] {
-			r.seen[u.Decl] = true
-			r.uses = append(r.uses, u)
-		}
+	dec := decision{attr: a, uses: r.uses.list, direct: r.direct, at: r.at}
+	r.scope, r.uses, r.direct = old, before, direct
+	if len(dec.uses) == 0 && !dec.direct {
+		return nil // as most
 	}
+	r.decisions = append(r.decisions, dec)
+	for _, u := range dec.uses {
+		r.uses.add(u)
+	}
+	return dec.uses
 }
 
 func (r *resolver) function(f *Function) {
@@ -436,11 +436,39 @@ func (w *walker) Exit(n hclsyntax.Node) hcl.Diagnostics {
 	return nil
 }
 
-func (r *resolver) use(n Node, at hcl.Range) {
-	if !r.seen[n] {
-		r.seen[n] = true
-		r.uses = append(r.uses, Use{Decl: n, Range: at})
+func (r *resolver) use(n Node, at hcl.Range) { r.uses.add(Use{Decl: n, Range: at}) }
+
+// uses are the declarations that expressions name, each once.
+type uses struct {
+	list []Use
+	self Node          // which does not count
+	seen map[Node]bool // of a list that is too long to be searched
+}
+
+// fewUses is the length of a list that is quicker to search than a map is to make.
+const fewUses = 16
+
+func (u *uses) add(use Use) {
+	if use.Decl == u.self || u.has(use.Decl) {
+		return
 	}
+	u.list = append(u.list, use)
+	if u.seen != nil {
+		u.seen[use.Decl] = true
+	}
+}
+
+func (u *uses) has(n Node) bool {
+	if len(u.list) <= fewUses {
+		return slices.ContainsFunc(u.list, func(have Use) bool { return have.Decl == n })
+	}
+	if u.seen == nil {
+		u.seen = make(map[Node]bool, 2*len(u.list))
+		for _, have := range u.list {
+			u.seen[have.Decl] = true
+		}
+	}
+	return u.seen[n]
 }
 
 func (r *resolver) call(c *hclsyntax.FunctionCallExpr) {

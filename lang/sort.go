@@ -13,9 +13,9 @@ import (
 // diagnostic for each group of declarations that reach each other, with a whole
 // path round it.
 func (r *resolver) sort() {
-	s := &sorter{index: map[Node]int{}, low: map[Node]int{}, onStack: map[Node]bool{}}
+	s := &sorter{nodes: make([]sortNode, len(r.m.Decls)), order: make([]Node, 0, len(r.m.Decls))}
 	for _, n := range r.m.Decls {
-		if s.index[n] == 0 {
+		if s.of(n).index == 0 {
 			s.visit(n)
 		}
 	}
@@ -50,13 +50,20 @@ func inCycle(n Node, cycles [][]Node) bool {
 // sorter is Tarjan's algorithm for strongly connected components, with its own
 // stack of frames because ten thousand stages may stand in one chain.
 type sorter struct {
-	index, low map[Node]int
-	onStack    map[Node]bool
-	stack      []Node
-	next       int
-	order      []Node
-	cycles     [][]Node
+	nodes  []sortNode // by Decl.Index
+	stack  []Node
+	next   int
+	order  []Node
+	cycles [][]Node
 }
+
+// sortNode is what the algorithm knows of a declaration.
+type sortNode struct {
+	index, low int // index is 0 before the first visit
+	onStack    bool
+}
+
+func (s *sorter) of(n Node) *sortNode { return &s.nodes[n.Base().Index] }
 
 type frame struct {
 	n    Node
@@ -65,9 +72,8 @@ type frame struct {
 
 func (s *sorter) enter(n Node) frame {
 	s.next++
-	s.index[n], s.low[n] = s.next, s.next
+	*s.of(n) = sortNode{index: s.next, low: s.next, onStack: true}
 	s.stack = append(s.stack, n)
-	s.onStack[n] = true
 	return frame{n: n}
 }
 
@@ -79,18 +85,18 @@ func (s *sorter) visit(root Node) {
 		if f.edge < len(uses) {
 			m := uses[f.edge].Decl
 			f.edge++
-			if s.index[m] == 0 {
+			if used, user := s.of(m), s.of(f.n); used.index == 0 {
 				frames = append(frames, s.enter(m))
-			} else if s.onStack[m] {
-				s.low[f.n] = min(s.low[f.n], s.index[m])
+			} else if used.onStack {
+				user.low = min(user.low, used.index)
 			}
 			continue
 		}
 		n := f.n
 		frames = frames[:len(frames)-1]
 		if len(frames) > 0 {
-			p := frames[len(frames)-1].n
-			s.low[p] = min(s.low[p], s.low[n])
+			p := s.of(frames[len(frames)-1].n)
+			p.low = min(p.low, s.of(n).low)
 		}
 		s.leave(n)
 	}
@@ -98,14 +104,14 @@ func (s *sorter) visit(root Node) {
 
 func (s *sorter) leave(n Node) {
 	s.order = append(s.order, n)
-	if s.low[n] != s.index[n] {
+	if of := s.of(n); of.low != of.index {
 		return
 	}
 	var group []Node
 	for {
 		m := s.stack[len(s.stack)-1]
 		s.stack = s.stack[:len(s.stack)-1]
-		s.onStack[m] = false
+		s.of(m).onStack = false
 		group = append(group, m)
 		if m == n {
 			break

@@ -26,6 +26,9 @@ func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	if inst.owner != ev {
 		return inst.owner.artifact(inst, p)
 	}
+	if a, ok := inst.memo.(*artifact); ok {
+		return a
+	}
 	n := inst.Node.(*lang.Artifact)
 	sc := inst.scope(p)
 	if n.From == nil || n.Path == nil {
@@ -50,6 +53,9 @@ func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	}
 	if st, ok := a.from.(ir.StageSource); ok {
 		ev.checkCacheOnly(st.Stage, text, pt.rng)
+	}
+	if v.Kind == kStage && !ev.varies(n) && !ev.givenByPlatform() {
+		inst.memo = a
 	}
 	return a
 }

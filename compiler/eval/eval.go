@@ -141,6 +141,7 @@ type tree struct {
 	directories map[string]*ir.Context
 	git         cty.Value
 	ignored     *patternmatcher.PatternMatcher // of the root's main context; nil before the first use
+	looked      map[string]bool                // paths and patterns, whether something is there
 
 	diags      hcl.Diagnostics
 	reported   map[mistake]*hcl.Diagnostic
@@ -166,7 +167,7 @@ func New(mod *lang.Module, fsys fs.FS, loader *lang.Loader, opt Options) *Evalua
 	t := &tree{
 		fsys: fsys, opt: opt, loader: loader,
 		reported: map[mistake]*hcl.Diagnostic{}, repeats: map[*hcl.Diagnostic][]string{},
-		names: map[string]string{}, ignores: map[string]*ignores{}, implicits: map[string]*ir.Context{},
+		names: map[string]string{}, ignores: map[string]*ignores{}, looked: map[string]bool{}, implicits: map[string]*ir.Context{},
 		directories: map[string]*ir.Context{}, contextIDs: map[string]bool{}, claimed: map[*ir.Context]bool{}, usedGiven: map[string]bool{}, called: map[*lang.Module]bool{},
 	}
 	ev := t.evaluator(mod)

@@ -18,10 +18,10 @@ import (
 // expansion is what a declaration stands for.
 type expansion struct {
 	list     []*Instance
-	byKey    map[string]*Instance
-	value    cty.Value // of a reference to it: a capsule, an object of capsules, null
-	disabled []string  // keys of instances that enabled leaves out: references to them are null
-	unknown  bool      // the keys depend on a value that is not known
+	byKey    map[string]*Instance // of a matrix
+	value    cty.Value            // of a reference to it: a capsule, an object of capsules, null
+	disabled []string             // keys of instances that enabled leaves out: references to them are null
+	unknown  bool                 // the keys depend on a value that is not known
 }
 
 // instances expands a declaration, once.
@@ -29,7 +29,7 @@ func (ev *Evaluator) instances(n lang.Node) *expansion {
 	if x := ev.expanded[n]; x != nil {
 		return x
 	}
-	x := &expansion{byKey: map[string]*Instance{}, value: cty.DynamicVal}
+	x := &expansion{value: cty.DynamicVal}
 	ev.expanded[n] = x // a second visit in a cycle, which Resolve reported, ends here
 	d := n.Base()
 	matrix := lang.MatrixOf(n)
@@ -52,7 +52,7 @@ func (ev *Evaluator) instances(n lang.Node) *expansion {
 
 func (ev *Evaluator) single(x *expansion, n lang.Node) {
 	inst := &Instance{Node: n, Addr: ev.addr(n.Base()), owner: ev, each: cty.DynamicVal}
-	x.list, x.byKey[""] = []*Instance{inst}, inst
+	x.list = []*Instance{inst}
 	inst.value = instanceValue(inst)
 	x.value = inst.value
 }
@@ -108,7 +108,9 @@ func (ev *Evaluator) addInstance(x *expansion, n lang.Node, inst *Instance) {
 	inst.Node, inst.Keyed, inst.owner = n, true, ev
 	inst.value = instanceValue(inst)
 	x.list = append(x.list, inst)
-	x.byKey[inst.Key] = inst
+	if x.byKey != nil {
+		x.byKey[inst.Key] = inst
+	}
 }
 
 // unknownInstance lets a block with an unknown for_each be checked once.
@@ -221,6 +223,7 @@ type axis struct {
 
 func (ev *Evaluator) matrixInstances(x *expansion, n lang.Node, m *lang.Repeat) {
 	defer x.finish()
+	x.byKey = map[string]*Instance{}
 	d := n.Base()
 	if d.ForEach != nil {
 		ev.add(diag.Error(diag.ConflictingAttrs, d.ForEach.NameRange, "for_each and matrix on one "+string(d.Kind), "Each makes the instances; use one of them.", diag.WithRelated(m.Matrix.NameRange, "matrix is set here")))

@@ -85,8 +85,21 @@ func (ev *Evaluator) set(a *lang.Attr, sc *scope) bool {
 }
 
 func (it *item) null() bool {
+	if !it.done && neverNull(it.expr) {
+		return false
+	}
 	v := it.value()
 	return v.IsKnown() && v.IsNull()
+}
+
+// neverNull reports whether an expression cannot be null, whatever is in it: so that
+// what is read part by part is not evaluated whole before.
+func neverNull(e hclsyntax.Expression) bool {
+	switch e.(type) {
+	case *hclsyntax.TemplateExpr:
+		return true
+	}
+	return writtenOut(e)
 }
 
 // sensitive reports a sensitive value where none may be, and whether it did.

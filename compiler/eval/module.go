@@ -363,6 +363,9 @@ func (ev *Evaluator) Start(list []*Instance) {
 // read side by side and not one when the one before is evaluated. Of a repeated
 // block, that is all instances only if it is named itself: what uses it may use one.
 func (ev *Evaluator) Prefetch(from ...lang.Node) {
+	if !ev.mod.Calls() {
+		return
+	}
 	var list []*Instance
 	seen := map[lang.Node]bool{}
 	var reach func(n lang.Node)

@@ -51,13 +51,34 @@ func (ev *Evaluator) checkPath(c *ir.Context, p string, at hcl.Range) {
 	if strings.ContainsAny(rel, `*?[\`) {
 		// A build has no need to look for it, and a frontend asks its caller for every
 		// directory.
-		if !ev.opt.Check || mayBeMissing.MatchString(rel) || ev.matches(full) {
+		if !ev.opt.Check || mayBeMissing.MatchString(rel) || ev.found(full, ev.matches) {
 			return
 		}
-	} else if _, err := fs.Stat(ev.fsys, full); !errors.Is(err, fs.ErrNotExist) {
+	} else if ev.found(full, ev.exists) {
 		return
 	}
 	ev.inOrder(func() { ev.missingSource(c, p, rel, at) }) // when the context has its name
+}
+
+// found looks for a path or a pattern, once: many steps may copy one file.
+func (ev *tree) found(name string, look func(string) bool) bool {
+	ev.mu.Lock()
+	found, looked := ev.looked[name]
+	ev.mu.Unlock()
+	if looked {
+		return found
+	}
+	found = look(name)
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	ev.looked[name] = found
+	return found
+}
+
+// exists reports whether there is something at a path, or nobody knows.
+func (ev *tree) exists(name string) bool {
+	_, err := fs.Stat(ev.fsys, name)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // missingSource warns of a path or a pattern, as it is written and from the context's

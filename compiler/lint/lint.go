@@ -13,7 +13,10 @@ package lint
 import (
 	"fmt"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/hashicorp/hcl/v2"
@@ -58,34 +61,71 @@ func Quiet() Levels {
 	return l
 }
 
-// Check returns the warnings of modules whose stages were evaluated.
+// Check returns the warnings of modules whose stages were evaluated. A warning about a
+// stage that others start from may be there twice.
 func Check(modules []*lang.Module, stages []*ir.Stage) hcl.Diagnostics {
-	c := &checker{}
-	for _, m := range modules {
-		c.declarations(m)
-		for _, n := range m.Decls {
-			switch n := n.(type) {
-			case *lang.Stage:
-				c.source(n)
-			case *lang.Test:
-				c.source(n.Stage())
-			}
-		}
-	}
-	seen := map[string]bool{}
+	diags := inParts(modules, (*checker).module)
+	seen := make(map[string]bool, len(stages))
+	once := make([]*ir.Stage, 0, len(stages))
 	for _, st := range stages {
 		if !seen[st.Addr] {
 			seen[st.Addr] = true
-			c.stage(st)
-			c.variables(st)
+			once = append(once, st)
 		}
 	}
-	return c.diags
+	return append(diags, inParts(once, func(c *checker, st *ir.Stage) {
+		c.stage(st)
+		c.variables(st)
+	})...)
+}
+
+// fewest is how many modules or stages are worth a goroutine.
+const fewest = 100
+
+// inParts looks at things on all processors; the warnings are in their order.
+func inParts[T any](things []T, look func(*checker, T)) (diags hcl.Diagnostics) {
+	size := max(fewest, len(things)/runtime.GOMAXPROCS(0)+1)
+	var parts []*checker
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(things, size) {
+		c := &checker{known: map[*ir.Stage]variables{}, matchers: map[*ir.Context]*matcher{}}
+		parts = append(parts, c)
+		wg.Go(func() {
+			for _, t := range part {
+				look(c, t)
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range parts {
+		diags = append(diags, c.diags...)
+	}
+	return diags
 }
 
 type checker struct {
-	diags hcl.Diagnostics
-	known map[*ir.Stage]variables
+	diags    hcl.Diagnostics
+	known    map[*ir.Stage]variables
+	matchers map[*ir.Context]*matcher
+}
+
+// matcher is what a context leaves out, by path; nil inside when the patterns are bad.
+type matcher struct {
+	*patternmatcher.PatternMatcher
+	out map[string]bool
+}
+
+// module looks at a module as it was written.
+func (c *checker) module(m *lang.Module) {
+	c.declarations(m)
+	for _, n := range m.Decls {
+		switch n := n.(type) {
+		case *lang.Stage:
+			c.source(n)
+		case *lang.Test:
+			c.source(n.Stage())
+		}
+	}
 }
 
 func (c *checker) warn(code diag.Code, at hcl.Range, summary, format string, args ...any) {
@@ -317,21 +357,35 @@ func (c *checker) hidden(s *ir.Copy) {
 	if !ok || len(src.Context.Patterns) == 0 {
 		return
 	}
-	matcher, err := patternmatcher.New(src.Context.Patterns)
-	if err != nil {
-		return
-	}
 	for _, w := range s.Src {
 		p, constant := w.Const()
 		p = strings.Trim(strings.TrimPrefix(p, "./"), "/")
 		if !constant || p == "" || p == "." || strings.ContainsAny(p, `*?[\`) || strings.Contains(p, "://") {
 			continue
 		}
-		if hidden, err := matcher.MatchesOrParentMatches(p); err != nil || !hidden || shows(src.Context.Patterns, p) {
+		if !c.leavesOut(src.Context, p) || shows(src.Context.Patterns, p) {
 			continue
 		}
 		c.warn(HiddenByIgnore, s.Range, fmt.Sprintf("%q is left out of the context", p), "The patterns of %s hide it, so the copy finds nothing. Change the context's include and exclude, or the ignore file.", src.Context.Address())
 	}
+}
+
+// leavesOut reports whether the patterns of a context match a path. The answers are
+// kept: many steps copy one file.
+func (c *checker) leavesOut(from *ir.Context, p string) bool {
+	m := c.matchers[from]
+	if m == nil {
+		m = &matcher{out: map[string]bool{}}
+		m.PatternMatcher, _ = patternmatcher.New(from.Patterns) // bad ones were reported
+		c.matchers[from] = m
+	}
+	out, ok := m.out[p]
+	if !ok && m.PatternMatcher != nil {
+		matched, err := m.MatchesOrParentMatches(p)
+		out = matched && err == nil
+		m.out[p] = out
+	}
+	return out
 }
 
 // shows reports whether a pattern brings back something below p.

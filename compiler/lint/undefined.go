@@ -17,22 +17,24 @@ const UndefinedVariable diag.Code = "HB4018"
 
 // variables are what a stage's steps may read.
 type variables struct {
-	names map[string]bool
+	names map[string]bool // not to be changed: stages share them
 	// all says that there are no others: the stages start from scratch.
 	all bool
 }
+
+// always are the variables that every stage has.
+var always = map[string]bool{"PATH": true}
 
 // variables are those that a stage has behind its last step.
 func (c *checker) variables(st *ir.Stage) variables {
 	if v, ok := c.known[st]; ok {
 		return v
 	}
-	v := variables{names: map[string]bool{"PATH": true}, all: true}
+	v := variables{names: always, all: true}
 	switch r := st.Root.(type) {
 	case ir.ScratchRoot:
 	case ir.StageRoot:
-		base := c.variables(r.Stage)
-		v = variables{maps.Clone(base.names), base.all}
+		v = c.variables(r.Stage)
 		for _, step := range r.Stage.Steps {
 			if _, ok := step.(*ir.OnBuild); ok {
 				v.all = false // its triggers may set more
@@ -41,25 +43,29 @@ func (c *checker) variables(st *ir.Stage) variables {
 	default:
 		v.all = false
 	}
+	own := false
+	set := func(name string) {
+		if !own {
+			v.names, own = maps.Clone(v.names), true
+		}
+		v.names[name] = true
+	}
 	for _, step := range st.Steps {
 		for _, w := range expanded(step) {
 			c.undefined(st, step, w, v)
 		}
 		switch s := step.(type) {
 		case *ir.Arg:
-			v.names[s.Key] = true
+			set(s.Key)
 		case *ir.Env:
 			for _, kv := range s.Pairs {
 				if k, constant := kv.Key.Const(); constant {
-					v.names[k] = true
+					set(k)
 				} else {
 					v.all = false
 				}
 			}
 		}
-	}
-	if c.known == nil {
-		c.known = map[*ir.Stage]variables{}
 	}
 	c.known[st] = v
 	return v
