@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -667,4 +668,49 @@ func (m *module) top(want ...string) {
 	if strings.Join(names, " ") != strings.Join(want, " ") {
 		m.t.Errorf("there are %v, not %v", names, want)
 	}
+}
+
+// TestManyKilled: SIGKILL while files and an archive are being received. What it leaves
+// behind is gone after the next build, but not what a living build receives.
+func TestManyKilled(t *testing.T) {
+	m := newModule(t, large)
+	id := "id=" + unique()
+	m.build("stage.s", "--var", id).exits(0)
+	for what, pattern := range map[string]string{"files": ".hbuild-tmp-*/new/*", "images": ".hbuild-tmp-*"} {
+		m.during(func(p *os.Process) {
+			m.waitFor(pattern)
+			p.Kill()
+		}, what, "--var", id)
+		left := m.temporary()
+		if len(left) == 0 {
+			t.Fatalf("%s: nothing was left behind", what)
+		}
+		m.build(what, "--var", id).exits(0)
+		if left := m.temporary(); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", what, left)
+		}
+	}
+	m.during(func(p *os.Process) {
+		m.waitFor(".hbuild-tmp-*/new/*")
+		p.Signal(syscall.SIGSTOP)
+		defer p.Signal(syscall.SIGCONT)
+		left := m.temporary()
+		m.build("file.f0", "--var", id).exits(0)
+		if now := m.temporary(); !slices.Equal(now, left) {
+			t.Errorf("a living build had %v, and after another build %v", left, now)
+		}
+	}, "files", "--var", id).exits(0)
+	if left := m.temporary(); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// temporary are the names of what is being received.
+func (m *module) temporary() []string {
+	m.t.Helper()
+	names, err := filepath.Glob(m.path(".hbuild-tmp-*"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return names
 }

@@ -61,7 +61,7 @@ func (r *runner) exportFiles(ctx context.Context, j *job) error {
 	defer s.close()
 	opt := r.exportOpt(j, true)
 	opt.Exports = []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: s.dir(), Attrs: map[string]string{"platform-split": "true"}}}
-	endSession, err := r.receiveDirs(ctx, &opt)
+	endSession, err := r.receiveDirs(ctx, &opt, s)
 	if err != nil {
 		return err
 	}
@@ -194,6 +194,7 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		opt.FrontendAttrs[k] = v
 	}
 	var received []*receiver
+	var stagings []*staging
 	defer func() {
 		for _, rc := range received {
 			rc.discard()
@@ -206,8 +207,11 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		}
 		opt.Exports = append(opt.Exports, entry)
 		received = append(received, rc)
+		if rc.staging != nil {
+			stagings = append(stagings, rc.staging)
+		}
 	}
-	endSession, err := r.receiveDirs(ctx, &opt)
+	endSession, err := r.receiveDirs(ctx, &opt, stagings...)
 	if err != nil {
 		return err
 	}

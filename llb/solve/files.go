@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/moby/buildkit/identity"
@@ -20,13 +21,16 @@ import (
 // staging is a directory beside the destination in which results are received.
 // All paths go through root, which never follows a link out of it.
 type staging struct {
-	root *os.Root
-	name string // of the temporary directory, relative to root
+	root     *os.Root
+	name     string     // of the temporary directory, relative to root
+	mu       sync.Mutex // platforms are received at once
+	prepared bool
+	claimed  io.Closer // nil where nothing can be
 }
 
 // newStaging makes root when it is missing: an output may name a new directory.
 // The temporary directory appears when something is received, not before: until
-// then contexts are read.
+// then contexts are read. Those of builds that were killed are removed.
 func newStaging(dir string) (*staging, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -35,7 +39,21 @@ func newStaging(dir string) (*staging, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &staging{root: root, name: tempPrefix + identity.NewID()}, nil
+	sweep(dir)
+	return &staging{root: root, name: ownedPrefix + identity.NewID()}, nil
+}
+
+// prepare makes the directory to receive in, and claims it.
+func (s *staging) prepare() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.prepared {
+		if err := s.root.MkdirAll(s.name, 0o700); err != nil {
+			return err
+		}
+		s.claimed, s.prepared = claim(filepath.Join(s.root.Name(), s.name))
+	}
+	return s.root.MkdirAll(path.Join(s.name, "new"), 0o700)
 }
 
 // dir is where to receive, as a path of the operating system.
@@ -70,14 +88,23 @@ func cause(err error) error {
 
 // close removes what was received and not installed.
 func (s *staging) close() error {
-	// Directories may have come without the permission to empty them.
-	filepath.WalkDir(filepath.Join(s.root.Name(), s.name), func(p string, e fs.DirEntry, err error) error {
+	makeRemovable(filepath.Join(s.root.Name(), s.name))
+	err := errors.Join(s.root.RemoveAll(s.name), s.root.Close())
+	if s.claimed != nil {
+		s.claimed.Close() // it was opened for nothing but the claim
+	}
+	return err
+}
+
+// makeRemovable lets a directory be removed: those below it may have come without the
+// permission to empty them.
+func makeRemovable(dir string) {
+	filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
 		if e != nil && e.IsDir() {
 			os.Chmod(p, 0o700)
 		}
 		return nil
 	})
-	return errors.Join(s.root.RemoveAll(s.name), s.root.Close())
 }
 
 // installation moves what was received into place, and back when something
@@ -305,7 +332,7 @@ func (in *installation) move(from, to string) error {
 	if err != nil {
 		return err
 	}
-	temp := path.Join(path.Dir(to), tempPrefix+path.Base(to))
+	temp := path.Join(path.Dir(to), tempPrefix+"move-"+path.Base(to))
 	if err := in.copy(from, temp, fi); err != nil {
 		in.s.root.Remove(temp)
 		return err

@@ -3,6 +3,7 @@ package solve
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -443,25 +444,34 @@ func checkAllow(allow []string) error {
 
 // archive is a file being received: beside its destination until it is whole.
 type archive struct {
-	dest string
-	f    *os.File
-	err  error // of the first write that failed
+	dest    string
+	f       *os.File
+	claimed io.Closer
+	err     error // of the first write that failed
 }
 
 func createArchive(dest string) (*archive, error) {
 	if fi, err := os.Stat(dest); err == nil && fi.IsDir() {
 		return nil, fmt.Errorf("%w: %s is a directory", ErrRequest, dest)
 	}
-	f, err := os.CreateTemp(filepath.Dir(dest), tempPrefix+"*")
-	if err != nil {
-		return nil, err
+	sweep(filepath.Dir(dest))
+	for {
+		f, err := os.CreateTemp(filepath.Dir(dest), ownedPrefix+"*")
+		if err != nil {
+			return nil, err
+		}
+		a := &archive{dest: dest, f: f}
+		var ok bool
+		if a.claimed, ok = claim(f.Name()); !ok {
+			a.discard()
+			continue
+		}
+		if err := f.Chmod(0o644); err != nil {
+			a.discard()
+			return nil, err
+		}
+		return a, nil
 	}
-	if err := f.Chmod(0o644); err != nil {
-		f.Close()
-		os.Remove(f.Name())
-		return nil, err
-	}
-	return &archive{dest: dest, f: f}, nil
 }
 
 // Close ends the receiving; the file is not in place before commit.
@@ -476,6 +486,7 @@ func (a *archive) Write(p []byte) (int, error) {
 }
 
 func (a *archive) commit() error {
+	defer a.unclaim()
 	// A symbolic link as destination stays one: what it names is replaced.
 	dest := a.dest
 	if real, err := filepath.EvalSymlinks(dest); err == nil {
@@ -490,4 +501,11 @@ func (a *archive) commit() error {
 func (a *archive) discard() {
 	a.f.Close()
 	os.Remove(a.f.Name())
+	a.unclaim()
+}
+
+func (a *archive) unclaim() {
+	if a.claimed != nil {
+		a.claimed.Close() // it was opened for nothing but the claim
+	}
 }

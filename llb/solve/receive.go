@@ -30,6 +30,7 @@ const exporterID = "buildkit-attachable-exporter-id"
 // process panics (fsutil of BuildKit v0.33). An interrupted build is such a transfer.
 type directories struct {
 	byExport map[int]string // where each is received
+	prepare  map[string]func() error
 	others   *filesync.SyncTarget
 	running  sync.WaitGroup
 }
@@ -48,7 +49,7 @@ func (d *directories) DiffCopy(stream filesync.FileSend_DiffCopyServer) error {
 	if !ok {
 		return d.others.DiffCopy(stream)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := d.prepare[dir](); err != nil {
 		return err
 	}
 	open, err := os.OpenRoot(dir)
@@ -84,23 +85,35 @@ func (d *directories) wait() {
 // receiveDirs makes the session of a build that receives directories as the client
 // would, but for the receiver. It leaves a build alone that receives none, or where the
 // client does more than that: it keeps the indexes of local caches and OCI layouts, and
-// mirrors a directory. The returned function ends the session.
-func (r *runner) receiveDirs(ctx context.Context, opt *client.SolveOpt) (end func(), err error) {
+// mirrors a directory. Directories are received in stagings. The returned function ends
+// the session.
+func (r *runner) receiveDirs(ctx context.Context, opt *client.SolveOpt, stagings ...*staging) (end func(), err error) {
+	d := &directories{byExport: map[int]string{}, prepare: map[string]func() error{}, others: filesync.NewFSSyncTarget()}
+	for _, s := range stagings {
+		d.prepare[s.dir()] = s.prepare
+	}
 	none := func() {}
-	d := &directories{byExport: map[int]string{}, others: filesync.NewFSSyncTarget()}
+	byClient := func() (func(), error) { // whose receiver makes directories, and claims none
+		for _, s := range stagings {
+			if err := s.prepare(); err != nil {
+				return nil, err
+			}
+		}
+		return none, nil
+	}
 	for i, e := range opt.Exports {
 		switch {
 		case e.Type == client.ExporterLocal && e.Attrs["mode"] != string(client.LocalExporterModeDelete):
 			d.byExport[i] = e.OutputDir
 		case e.OutputDir != "" || e.OutputStore != nil:
-			return none, nil
+			return byClient()
 		case e.Output != nil:
 			d.others.Add(filesync.WithFSSync(i, e.Output))
 		}
 	}
 	for _, e := range append(opt.CacheImports[:len(opt.CacheImports):len(opt.CacheImports)], opt.CacheExports...) {
 		if e.Type == "local" {
-			return none, nil
+			return byClient()
 		}
 	}
 	if len(d.byExport) == 0 {

@@ -136,7 +136,11 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	defer cancel(nil)
 	r.cancel = cancel
 
-	endSession, err := r.receiveDirs(ctx, &opt)
+	var stagings []*staging
+	if r.staging != nil {
+		stagings = append(stagings, r.staging)
+	}
+	endSession, err := r.receiveDirs(ctx, &opt, stagings...)
 	if err != nil {
 		r.tracker.close(ctx)
 		return nil, err

@@ -235,6 +235,10 @@ func (r *Request) Sender() string {
 // Contexts leave them out: another build of the same module must not see them.
 const tempPrefix = ".hbuild-tmp-"
 
+// ownedPrefix begins those of them that are claimed by the process that uses them: what
+// has no claim on it any more is removed, see [sweep].
+const ownedPrefix = tempPrefix + "build-"
+
 // transfer counts what contexts send.
 type transfer struct {
 	bytes atomic.Int64 // of the files that were read
