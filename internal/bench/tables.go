@@ -23,7 +23,7 @@ func (m *monorepos) describe(d *document) {
 	}
 	d.paragraph("*bare* is the limit: the same solves, or exports, of the same definitions by a client that does nothing else: one session, no files read but contexts, nothing shown. Compiling is not in it.")
 	d.table(m.bareTable())
-	d.paragraph("*memory* is the client's, at most at a time. *cpu* is processor time of the client and its daemon until the client ends, *after* what Bake's daemon then goes on using.")
+	d.paragraph("The client's memory, at most at a time. *cpu* is processor time of the client and its daemon until the client ends, *after* what Bake's daemon then goes on using.")
 	d.table(m.costTable())
 	d.paragraph("What a change costs, and what the time, and the processor time, grow by:")
 	d.table(m.growthTable())
@@ -116,9 +116,9 @@ func (m *monorepos) bareTable() *table {
 }
 
 func (m *monorepos) costTable() *table {
-	t := newTable("services, scenario", "memory", "one file", "Bake", "hbuild : Bake", "one file : Bake", "cpu", "one file", "Bake", "after")
+	t := newTable("services, scenario", "hbuild", "one file", "Bake", "hbuild : Bake", "one file : Bake", "hbuild’s cpu", "one file’s", "Bake’s", "after")
 	if !m.hasBake() {
-		t = newTable("services, scenario", "memory", "one file", "cpu", "one file")
+		t = newTable("services, scenario", "hbuild", "one file", "hbuild’s cpu", "one file’s")
 	}
 	m.forAll(func(size int, sc scenario, name string) {
 		var memory, cpu []string
@@ -177,7 +177,7 @@ func (m *monorepos) growthTable() *table {
 		for _, sc := range scenarios {
 			if i > 0 {
 				before := m.sizes[i-1]
-				add(fmt.Sprintf("%s, %d : %d services (%.2g times as many)", sc.name, size, before, float64(size)/float64(before)), size, sc.name, before, sc.name)
+				add(fmt.Sprintf("%s, %d : %d services (%.3g times as many)", sc.name, size, before, float64(size)/float64(before)), size, sc.name, before, sc.name)
 			}
 		}
 	}
