@@ -63,8 +63,7 @@ func (r *report) document() *document {
 	d.table(r.machine)
 	if t := goals(r); len(t.rows) > 1 {
 		d.heading("Goals")
-		d.paragraph("What was aimed at, and what this run measured. *hbuild* has a module for each service, *one file* has all services in one.")
-		d.table(t)
+		d.explained("What was aimed at, and what this run measured. *hbuild* has a module for each service, *one file* has all services in one.", t)
 	}
 	if r.repos != nil {
 		r.repos.describe(d)
@@ -136,6 +135,14 @@ type block struct {
 func (d *document) heading(s string)   { d.blocks = append(d.blocks, block{title: s}) }
 func (d *document) paragraph(s string) { d.blocks = append(d.blocks, block{text: s}) }
 func (d *document) table(t *table)     { d.blocks = append(d.blocks, block{table: t}) }
+
+// explained adds a table with what it says, unless it has no rows.
+func (d *document) explained(text string, t *table) {
+	if len(t.rows) > 1 {
+		d.paragraph(text)
+		d.table(t)
+	}
+}
 
 func (d *document) markdown() string {
 	var all []string

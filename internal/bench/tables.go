@@ -21,12 +21,9 @@ func (m *monorepos) describe(d *document) {
 	if len(m.notes) > 0 {
 		d.paragraph("What did not end, or failed, was not tried again, and neither was what comes below it:\n\n- " + strings.Join(m.notes, "\n- "))
 	}
-	d.paragraph("*bare* is the limit: the same solves, or exports, of the same definitions by a client that does nothing else: one session, no files read but contexts, nothing shown. Compiling is not in it.")
-	d.table(m.bareTable())
-	d.paragraph("The client's memory, at most at a time. *cpu* is processor time of the client and its daemon until the client ends, *after* what Bake's daemon then goes on using.")
-	d.table(m.costTable())
-	d.paragraph("What a change costs, and what the time, and the processor time, grow by:")
-	d.table(m.growthTable())
+	d.explained("*bare* is the limit: the same solves, or exports, of the same definitions by a client that does nothing else: one session, no files read but contexts, nothing shown. Compiling is not in it.", m.bareTable())
+	d.explained("The client's memory, at most at a time. *cpu* is processor time of the client and its daemon until the client ends, *after* what Bake's daemon then goes on using.", m.costTable())
+	d.explained("What a change costs, and what the time, and the processor time, grow by:", m.growthTable())
 }
 
 // forAll calls f with all sizes and scenarios of which something is known, and the
