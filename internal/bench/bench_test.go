@@ -139,7 +139,7 @@ func TestRuns(t *testing.T) {
 
 func TestFigures(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "", 1234 * time.Microsecond: "1 ms", 999700 * time.Microsecond: "1.00 s", 9994 * time.Millisecond: "9.99 s",
+		0: "", 1234 * time.Microsecond: "1.23 ms", 9960 * time.Microsecond: "10 ms", 999700 * time.Microsecond: "1.00 s", 9994 * time.Millisecond: "9.99 s",
 		9996 * time.Millisecond: "10.0 s", 99960 * time.Millisecond: "100 s", 3 * time.Minute: "180 s",
 	} {
 		if got := seconds(d); got != want {

@@ -225,6 +225,8 @@ func seconds(d time.Duration) string {
 		return fmt.Sprintf("%.0f s", s)
 	case s >= 9.995:
 		return fmt.Sprintf("%.1f s", s)
+	case s < 0.00995:
+		return fmt.Sprintf("%.2f ms", s*1000)
 	case s < 0.9995:
 		return fmt.Sprintf("%.0f ms", s*1000)
 	}
