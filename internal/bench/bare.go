@@ -30,11 +30,8 @@ type bareResult struct{ Wall time.Duration }
 
 // bareChild builds the module in dir the way that is the limit for any client: one
 // session, all solves in one gateway build, and for images one more request each.
-// Definitions, directories and their names are those of the request that hbuild
-// itself would make.
-//
-// The first build sends what the one before this program did not; the second is what
-// counts.
+// Definitions, directories, their names and the sender's are those of the request that
+// hbuild itself would make: after a build by hbuild there is nothing left to send.
 func bareChild(ctx context.Context, address, dir, kind, what string) error {
 	g, diags := compiler.Load(os.DirFS(dir), ".", compiler.Options{}).Graph([]string{what}, nil)
 	if diags.HasErrors() {
@@ -45,11 +42,9 @@ func bareChild(ctx context.Context, address, dir, kind, what string) error {
 		return err
 	}
 	defer c.Close()
-	var res bareResult
-	for range 2 {
-		if res, err = bareBuild(ctx, c, dir, g, kind); err != nil {
-			return err
-		}
+	res, err := bareBuild(ctx, c, dir, g, kind)
+	if err != nil {
+		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(res)
 }

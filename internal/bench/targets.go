@@ -242,7 +242,7 @@ func bareRuns(ctx context.Context, o options, m *monorepos, tools []*tool, dirs 
 			continue
 		}
 		var spent time.Duration
-		for run := range min(2, o.runs) { // each builds twice
+		for run := range o.runs {
 			if !o.again(run, spent) {
 				break
 			}
@@ -271,7 +271,7 @@ func bareRun(ctx context.Context, tools []*tool, t *tool, dir, kind string) (tim
 	if err != nil {
 		return 0, err
 	}
-	u, err := measure(ctx, 2*t.limit, dir, nil, self, childBare, t.address, dir, kind, t.what)
+	u, err := measure(ctx, t.limit, dir, nil, self, childBare, t.address, dir, kind, t.what)
 	if err != nil {
 		return 0, err
 	}
