@@ -44,28 +44,39 @@ type LoadOptions struct {
 
 // IsModule reports whether a directory has hbuild files.
 func IsModule(fsys fs.FS, dir string) bool {
-	names, _ := moduleFiles(fsys, dir)
+	if _, err := fs.Stat(fsys, path.Join(dir, MainFile)); err == nil {
+		return true
+	}
+	names, _, _ := moduleFiles(fsys, dir)
 	return len(names) > 0
 }
 
-// moduleFiles lists hbuild.hcl and the *.hbuild.hcl beside it, in that order.
-func moduleFiles(fsys fs.FS, dir string) ([]string, error) {
+// moduleFiles lists hbuild.hcl and the *.hbuild.hcl beside it, in that order, and says
+// whether there is an override file.
+func moduleFiles(fsys fs.FS, dir string) (names []string, overridden bool, err error) {
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var out []string
+	main := false
 	for _, e := range entries {
-		name := e.Name()
-		if !e.IsDir() && strings.HasSuffix(name, FileSuffix) && name != FileSuffix {
-			out = append(out, name)
+		switch name := e.Name(); {
+		case name == MainFile:
+			if main = e.Type().IsRegular(); !main {
+				_, err := fs.Stat(fsys, path.Join(dir, MainFile))
+				main = err == nil
+			}
+		case name == OverrideFile:
+			overridden = true
+		case !e.IsDir() && strings.HasSuffix(name, FileSuffix) && name != FileSuffix:
+			names = append(names, name)
 		}
 	}
-	sort.Strings(out)
-	if _, err := fs.Stat(fsys, path.Join(dir, MainFile)); err == nil {
-		out = append([]string{MainFile}, out...)
+	sort.Strings(names)
+	if main {
+		names = slices.Insert(names, 0, MainFile)
 	}
-	return out, nil
+	return names, overridden, nil
 }
 
 // Load reads the module in a directory of fsys: its files are parsed (in
@@ -73,9 +84,8 @@ func moduleFiles(fsys fs.FS, dir string) ([]string, error) {
 // errors, with all that could be read.
 func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
 	m := &Module{Dir: dir, Given: len(opt.Sources) > 0, Files: map[string][]byte{}}
-	sources, diags := readSources(fsys, dir, opt)
-	overrides, ds := readOverrides(fsys, dir, opt)
-	if diags = append(diags, ds...); len(diags) > 0 {
+	sources, overrides, diags := readSources(fsys, dir, opt)
+	if len(diags) > 0 {
 		m.lose() // files are missing
 	}
 	files, ds := m.parseAll(append(sources, overrides...))
@@ -121,60 +131,33 @@ func Load(fsys fs.FS, dir string, opt LoadOptions) (*Module, hcl.Diagnostics) {
 	return m, diags
 }
 
-func readSources(fsys fs.FS, dir string, opt LoadOptions) ([]Source, hcl.Diagnostics) {
+// readSources reads a module's files, and those that override them.
+func readSources(fsys fs.FS, dir string, opt LoadOptions) (own, overrides []Source, diags hcl.Diagnostics) {
 	if len(opt.Sources) > 0 {
-		return opt.Sources, nil
+		return opt.Sources, opt.Overrides, nil
 	}
-	names, err := moduleFiles(fsys, dir)
+	names, overridden, err := moduleFiles(fsys, dir)
 	if err != nil || len(names) == 0 {
 		at := hcl.Range{}
-		return nil, hcl.Diagnostics{diag.Error(diag.NoModule, at, "No hbuild files here",
-			fmt.Sprintf("The directory %q has no %s and no *%s. Write one, or name a module's directory with -C DIR or a file with -f FILE.", dir, MainFile, FileSuffix))}
+		diags = append(diags, diag.Error(diag.NoModule, at, "No hbuild files here",
+			fmt.Sprintf("The directory %q has no %s and no *%s. Write one, or name a module's directory with -C DIR or a file with -f FILE.", dir, MainFile, FileSuffix)))
 	}
-	var out []Source
-	var diags hcl.Diagnostics
-	for _, name := range names {
+	read := func(name string) (out []Source) {
 		p := path.Join(dir, name)
 		data, err := fs.ReadFile(fsys, p)
 		if err != nil {
 			diags = append(diags, unreadable(p, err))
-			continue
+			return nil
 		}
-		out = append(out, Source{Name: p, Data: data})
+		return []Source{{Name: p, Data: data}}
 	}
-	return out, diags
-}
-
-func readOverrides(fsys fs.FS, dir string, opt LoadOptions) ([]Source, hcl.Diagnostics) {
-	if len(opt.Sources) > 0 {
-		return opt.Overrides, nil
+	for _, name := range names {
+		own = append(own, read(name)...)
 	}
-	p := path.Join(dir, OverrideFile)
-	data, err := fs.ReadFile(fsys, p)
-	switch {
-	case err == nil:
-		return append([]Source{{Name: p, Data: data}}, opt.Overrides...), nil
-	case isNotExist(err):
-		return opt.Overrides, nil
+	if overridden {
+		overrides = read(OverrideFile)
 	}
-	return opt.Overrides, hcl.Diagnostics{unreadable(p, err)}
-}
-
-func isNotExist(err error) bool {
-	for err != nil {
-		if err == fs.ErrNotExist {
-			return true
-		}
-		switch u := err.(type) {
-		case interface{ Unwrap() error }:
-			err = u.Unwrap()
-		case interface{ Is(error) bool }:
-			return u.Is(fs.ErrNotExist)
-		default:
-			return false
-		}
-	}
-	return false
+	return own, append(overrides, opt.Overrides...), diags
 }
 
 func unreadable(name string, err error) *hcl.Diagnostic {

@@ -70,7 +70,7 @@ func (l *Loader) Load(dir string, sets []string) (*Module, hcl.Diagnostics) {
 // IsWorkspace reports whether the files of a directory hold a workspace block,
 // which makes it the root of the modules below.
 func IsWorkspace(fsys fs.FS, dir string) bool {
-	names, _ := moduleFiles(fsys, dir)
+	names, _, _ := moduleFiles(fsys, dir)
 	for _, name := range names {
 		data, err := fs.ReadFile(fsys, path.Join(dir, name))
 		if err != nil || !bytes.Contains(data, []byte(workspaceBlock)) {

@@ -96,6 +96,8 @@ type Evaluator struct {
 
 	// apart is what the addresses of a module that nobody calls begin with, "./tools/".
 	apart string
+	// What the addresses and the names in Dockerfiles begin with.
+	inAddr, inDocker string
 	// Of a called module; nil and empty for the root.
 	caller *Evaluator
 	call   *Instance             // of the module block
@@ -110,7 +112,7 @@ type Evaluator struct {
 	lostInputs bool             // a vars file could not be read whole
 	vars       map[*lang.Variable]cty.Value
 	locals     map[localKey]cty.Value
-	expanded   map[lang.Node]*expansion
+	expanded   []*expansion         // by Decl.Index
 	varying    map[lang.Node]bool   // what depends on the target platform, where modules decide it
 	combines   map[string]*ir.Stage // of merge() and diff()
 	nested     map[string]*nested   // of dockerfile()
@@ -184,7 +186,7 @@ func (t *tree) evaluator(mod *lang.Module) *Evaluator {
 		tree: t, mod: mod,
 		builtins: Functions(funcs.Env{FS: t.fsys, Dir: mod.Dir}), funcNames: mod.Names(lang.KindFunction),
 		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
-		expanded: map[lang.Node]*expansion{}, combines: map[string]*ir.Stage{}, nested: map[string]*nested{}, varying: map[lang.Node]bool{},
+		expanded: make([]*expansion, len(mod.Decls)), combines: map[string]*ir.Stage{}, nested: map[string]*nested{}, varying: map[lang.Node]bool{},
 	}
 }
 

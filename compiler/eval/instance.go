@@ -26,11 +26,11 @@ type expansion struct {
 
 // instances expands a declaration, once.
 func (ev *Evaluator) instances(n lang.Node) *expansion {
-	if x := ev.expanded[n]; x != nil {
+	if x := ev.expanded[n.Base().Index]; x != nil {
 		return x
 	}
 	x := &expansion{value: cty.DynamicVal}
-	ev.expanded[n] = x // a second visit in a cycle, which Resolve reported, ends here
+	ev.expanded[n.Base().Index] = x // a second visit in a cycle, which Resolve reported, ends here
 	d := n.Base()
 	matrix := lang.MatrixOf(n)
 	switch {

@@ -343,7 +343,11 @@ func (ev *Evaluator) entries(it *item, want string) (out []entry, ok bool) {
 
 func (ev *Evaluator) literalEntries(it *item, obj *hclsyntax.ObjectConsExpr) (out []entry, ok bool) {
 	ok = true
-	seen := map[string]hcl.Range{}
+	var seen map[string]hcl.Range
+	if len(obj.Items) > 1 {
+		seen = make(map[string]hcl.Range, len(obj.Items))
+	}
+	out = make([]entry, 0, len(obj.Items))
 	for _, kv := range obj.Items {
 		key, constant := lang.ConstString(kv.KeyExpr)
 		if !constant {
@@ -362,7 +366,9 @@ func (ev *Evaluator) literalEntries(it *item, obj *hclsyntax.ObjectConsExpr) (ou
 			ok = false
 			continue
 		}
-		seen[key] = at
+		if seen != nil {
+			seen[key] = at
+		}
 		out = append(out, entry{key: key, keyRange: at, item: &item{ev: ev, sc: it.sc, name: it.name, expr: kv.ValueExpr, rng: kv.ValueExpr.Range()}})
 	}
 	return out, ok

@@ -26,15 +26,18 @@ func (ev *Evaluator) addr(d *lang.Decl) string { return ev.within() + d.Addr() }
 
 // within is what the addresses of this module begin with: "" for the root, "api/",
 // `svc["api"]/db/`.
-func (ev *Evaluator) within() string {
-	if ev.call == nil {
-		return ev.apart
+func (ev *Evaluator) within() string { return ev.inAddr }
+
+// calledFrom makes the module one that an instance of a module block calls.
+func (ev *Evaluator) calledFrom(caller *Evaluator, inst *Instance) {
+	ev.caller, ev.call, ev.inputs, ev.later = caller, inst, map[string]*lang.Attr{}, caller.later
+	addr, docker := inst.Node.Base().Name, inst.Node.Base().Name
+	if inst.Keyed {
+		addr += fmt.Sprintf("[%q]", inst.Key)
+		docker += "-" + inst.Key
 	}
-	name := ev.call.Node.Base().Name
-	if ev.call.Keyed {
-		name += fmt.Sprintf("[%q]", ev.call.Key)
-	}
-	return ev.caller.within() + name + "/"
+	ev.inAddr = caller.inAddr + addr + "/"
+	ev.inDocker = caller.inDocker + dockerName(docker) + "-"
 }
 
 // Path is where the module is called: "" for the root, "api", "svc.api/db", and
@@ -75,6 +78,7 @@ func (ev *Evaluator) Apart(dir string) *Evaluator {
 	}
 	m := ev.tree.evaluator(mod)
 	m.apart = "./" + dir + "/"
+	m.inAddr, m.inDocker = m.apart, dockerName(path.Clean(m.apart))+"-"
 	m.values = map[string]input{}
 	m.readOwnVars(m.values)
 	m.settle()
@@ -88,7 +92,7 @@ func (ev *Evaluator) Apart(dir string) *Evaluator {
 func (ev *Evaluator) Below() []*Evaluator {
 	out := []*Evaluator{ev}
 	for _, n := range ev.mod.Decls {
-		if x := ev.expanded[n]; x != nil && n.Base().Kind == lang.KindModule {
+		if x := ev.expanded[n.Base().Index]; x != nil && n.Base().Kind == lang.KindModule {
 			for _, inst := range x.list {
 				if inst.called != nil {
 					out = append(out, inst.called.Below()...)
@@ -142,19 +146,7 @@ func (ev *Evaluator) Modules() []*lang.Module {
 
 // dockerPrefix begins the names that the stages and contexts of this module have
 // in a Dockerfile: "", "svc-api-".
-func (ev *Evaluator) dockerPrefix() string {
-	if ev.call == nil && ev.apart != "" {
-		return dockerName(path.Clean(ev.apart)) + "-"
-	}
-	if ev.call == nil {
-		return ""
-	}
-	name := ev.call.Node.Base().Name
-	if ev.call.Keyed {
-		name += "-" + ev.call.Key
-	}
-	return ev.caller.dockerPrefix() + dockerName(name) + "-"
-}
+func (ev *Evaluator) dockerPrefix() string { return ev.inDocker }
 
 // CalledBy returns the evaluator of the module that an instance of a module block
 // calls; nil when there is none, which was reported, and for other instances.
@@ -169,7 +161,7 @@ func (ev *Evaluator) CalledBy(inst *Instance) *Evaluator {
 	}
 	mod, diags := ev.loader.Load(dir, ev.setsFor(inst))
 	sub := ev.tree.evaluator(mod)
-	sub.caller, sub.call, sub.inputs, sub.later = ev, inst, map[string]*lang.Attr{}, ev.later
+	sub.calledFrom(ev, inst)
 	ev.inOrder(func() {
 		if ev.tree.called[mod] {
 			return

@@ -183,10 +183,10 @@ func (ev *Evaluator) hidden(name string) *lang.Decl {
 
 // Output is the value of an output of this module, evaluated once.
 func (ev *Evaluator) Output(n *lang.Output) cty.Value {
-	x := ev.expanded[n]
+	x := ev.expanded[n.Index]
 	if x == nil {
 		x = &expansion{value: cty.DynamicVal}
-		ev.expanded[n] = x
+		ev.expanded[n.Index] = x
 		if n.Value != nil && !n.Bad {
 			x.value = ev.value(n.Value.Expr, &scope{})
 		}

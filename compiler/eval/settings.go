@@ -53,13 +53,17 @@ func (s *stepper) settings(args, env, shell, workdir, user, labels *lang.Attr) {
 	s.labels(labels)
 }
 
-// autoArgs are the arguments that BuildKit gives a value itself.
-func (ev *Evaluator) autoArgs(p *ocispecs.Platform) map[string]string {
+// autoArg is the value of an argument that BuildKit gives one itself; false for others.
+func (ev *Evaluator) autoArg(name string, p *ocispecs.Platform) (value string, ok bool) {
+	if !strings.HasPrefix(name, "TARGET") && !strings.HasPrefix(name, "BUILD") {
+		return "", false
+	}
 	t, b := ev.target(p), ev.opt.BuildPlatform
-	return map[string]string{
+	value, ok = map[string]string{
 		"TARGETPLATFORM": platforms.FormatAll(t), "TARGETOS": t.OS, "TARGETARCH": t.Architecture, "TARGETVARIANT": t.Variant, "TARGETOSVERSION": t.OSVersion,
 		"BUILDPLATFORM": platforms.Format(b), "BUILDOS": b.OS, "BUILDARCH": b.Architecture, "BUILDVARIANT": b.Variant, "BUILDOSVERSION": b.OSVersion,
-	}
+	}[name]
+	return value, ok
 }
 
 // argName is the name of an argument: BuildKit takes more than a shell does, and
@@ -71,14 +75,13 @@ func (s *stepper) args(a *lang.Attr) {
 		return
 	}
 	entries, _ := s.ev.entries(s.ev.item(a, s.sc), "a map of strings")
-	auto := s.ev.autoArgs(s.sc.platform)
 	for _, e := range entries {
 		if !argName.MatchString(e.key) {
 			s.ev.errorf(diag.BadName, e.keyRange, fmt.Sprintf("%q is no name of an argument", e.key), "A name has letters, digits, _, - and . and begins with a letter or _.")
 			continue
 		}
 		arg := &ir.Arg{StepMeta: s.ev.entryMeta(a, e), Key: e.key}
-		value, automatic := auto[e.key]
+		value, automatic := s.ev.autoArg(e.key, s.sc.platform)
 		switch {
 		case e.item.unknown():
 		case e.item.null():

@@ -23,6 +23,9 @@ func Quote(text string) (Word, error) {
 	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
 		return "", errors.New("the text holds a NUL or is not UTF-8")
 	}
+	if plain(text) {
+		return Word(text), nil
+	}
 	parts, err := split(text)
 	if err != nil {
 		return "", err
@@ -60,6 +63,9 @@ func (w Word) Const() (string, bool) {
 // Text is the inverse of [Quote]: what a user would type for w. It is exact for
 // what the lexer makes of w; quotes that change nothing are not kept.
 func (w Word) Text() string {
+	if plain(string(w)) {
+		return string(w)
+	}
 	var b strings.Builder
 	for _, p := range unquote(string(w)) {
 		if p.expand {

@@ -88,7 +88,7 @@ func inParts[T any](things []T, look func(*checker, T)) (diags hcl.Diagnostics) 
 	var parts []*checker
 	var wg sync.WaitGroup
 	for part := range slices.Chunk(things, size) {
-		c := &checker{known: map[*ir.Stage]variables{}, matchers: map[*ir.Context]*matcher{}}
+		c := &checker{known: map[*ir.Stage]variables{}, matchers: map[*ir.Context]*matcher{}, loose: map[string]string{}, secrets: map[string]bool{}}
 		parts = append(parts, c)
 		wg.Go(func() {
 			for _, t := range part {
@@ -107,6 +107,8 @@ type checker struct {
 	diags    hcl.Diagnostics
 	known    map[*ir.Stage]variables
 	matchers map[*ir.Context]*matcher
+	loose    map[string]string // images without a version, or not, by reference: the name, or ""
+	secrets  map[string]bool   // names of variables that sound like a secret, or not
 }
 
 // matcher is what a context leaves out, by path; nil inside when the patterns are bad.
@@ -290,20 +292,29 @@ func absolutePath(w string) bool {
 }
 
 func (c *checker) image(ref string, at hcl.Range) {
+	name, known := c.loose[ref]
+	if !known {
+		name = unpinned(ref)
+		c.loose[ref] = name
+	}
+	if name != "" {
+		c.warn(UnpinnedImage, at, fmt.Sprintf("%s is a different image every time it is published", ref), "Name a version: image(\"%s:1.2\"), or a digest.", name)
+	}
+}
+
+// unpinned is the name in a reference that says no version; "" when it says one.
+func unpinned(ref string) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
-		return
+		return ""
 	}
 	if _, pinned := named.(reference.Digested); pinned {
-		return
+		return ""
 	}
-	tag := ""
-	if t, ok := named.(reference.Tagged); ok {
-		tag = t.Tag()
+	if t, ok := named.(reference.Tagged); ok && t.Tag() != "latest" {
+		return ""
 	}
-	if tag == "" || tag == "latest" {
-		c.warn(UnpinnedImage, at, fmt.Sprintf("%s is a different image every time it is published", ref), "Name a version: image(\"%s:1.2\"), or a digest.", reference.FamiliarName(named))
-	}
+	return reference.FamiliarName(named)
 }
 
 // secretWord is what names of secrets have in them; notSecret is what looks like
@@ -314,7 +325,12 @@ var (
 )
 
 func (c *checker) secretName(name string, at hcl.Range, where string) {
-	if secretWord.MatchString(name) && !notSecret.MatchString(name) {
+	secret, known := c.secrets[name]
+	if !known {
+		secret = secretWord.MatchString(name) && !notSecret.MatchString(name)
+		c.secrets[name] = secret
+	}
+	if secret {
 		c.warn(SecretName, at, fmt.Sprintf("%q sounds like a secret", name), "What is in %s can be read by whoever has the image. Use a secret block, and mount it or put it into the env of a run step.", where)
 	}
 }
@@ -340,7 +356,7 @@ func (c *checker) run(s *ir.Run) {
 	case s.Script != nil:
 		text = s.Script.Data
 	}
-	if !aptInstall.MatchString(text) || aptUpdate.MatchString(text) {
+	if !strings.Contains(text, "apt") || !aptInstall.MatchString(text) || aptUpdate.MatchString(text) {
 		return
 	}
 	for _, m := range s.Mounts {
