@@ -35,10 +35,33 @@ module "own" {
 module "a-b" { source = "./own/m0" }
 module "a" { source = "./own/m1" }
 module "given" {
-  for_each = toset(["x", "y"])
+  for_each = toset(["x", "y", "z"])
   source   = "./given"
   base     = module.svc["s1"].image
+  tool     = artifact.tool
+  mounts   = { "/c" = cache.c, "/s" = mount(secret.s, { required = false }), "/m" = merge([stage.varies, stage.tools]) }
 }
+module "shared" {
+  for_each = toset([for i in range(%[1]d) : format("g%%d", i)])
+  source   = "./given"
+  base     = each.key == "g2" ? stage.varies : module.svc["s2"].image
+  tool     = artifact.tool
+  mounts   = { "/c" = cache.c, "/s" = mount(secret.s, { required = false }), "/m" = merge([stage.tools, image("debian:13")]) }
+}
+stage "tools" {
+  from = image("alpine:3.22")
+  run { command = "make tools" }
+}
+stage "varies" {
+  from = image("alpine:3.22")
+  args = { ARCH = platform.target.arch }
+}
+artifact "tool" {
+  from = stage.tools
+  path = "/tool"
+}
+cache "c" {}
+secret "s" { env = "S" }
 module "broken" { source = "./broken" }
 context "default" { exclude = ["own/m5", "**/*.log"] }
 stage "svc-s3-app" { from = image("alpine:3.22") }
@@ -108,9 +131,15 @@ target "t" {
 	}
 	file("given/hbuild.hcl", `
 variable "base" { type = stage }
+variable "tool" { type = artifact }
+variable "mounts" {}
 stage "app" {
   from = var.base
-  copy { files = { "/" = "y" } }
+  copy { files = { "/" = "y", "/tool" = var.tool } }
+  run {
+    command = "true"
+    mounts  = var.mounts
+  }
 }
 target "t" { image = stage.app }
 `)

@@ -24,6 +24,9 @@ type artifact struct {
 // artifact evaluates an artifact for a platform.
 func (ev *Evaluator) artifact(inst *Instance, p *ocispecs.Platform) *artifact {
 	if inst.owner != ev {
+		if a, ok := inst.ahead.(*artifact); ok {
+			return a
+		}
 		return inst.owner.artifact(inst, p)
 	}
 	if a, ok := inst.memo.(*artifact); ok {

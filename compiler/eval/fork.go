@@ -2,6 +2,7 @@ package eval
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,9 +15,10 @@ import (
 // Called modules are evaluated side by side, on all processors, and what comes out is
 // the same as if it were one after the other. That rests on three things:
 //
-//   - A module that is given plain values, and nothing to build with, asks no other
-//     module for anything (standsAlone). Its evaluator, and those of the modules that
-//     it calls in turn, belong to one goroutine.
+//   - What a module is given is evaluated before (standsAlone): plain values, and what
+//     stands behind those to build with. Then it asks no other module for anything, and
+//     its evaluator, and those of the modules that it calls in turn, belong to one
+//     goroutine.
 //   - What the modules of a tree do to what they share, and whose order shows (a
 //     diagnostic, a name that must be unlike others), is put off (inOrder) until all are
 //     done, and done then in the order of the modules.
@@ -76,24 +78,62 @@ func (ev *Evaluator) standsAlone() bool {
 	alone := true
 	for _, n := range ev.mod.Decls {
 		if v, ok := n.(*lang.Variable); ok {
-			alone = !holdsBuild(ev.variable(v)) && alone
+			alone = aheadIn(ev.variable(v)) && alone
 			ev.varies(v)
 		}
 	}
 	return alone
 }
 
-// holdsBuild reports whether there is a build value in v.
-func holdsBuild(v cty.Value) (found bool) {
+// aheadIn evaluates the build values in v, and reports whether it could.
+func aheadIn(v cty.Value) bool {
 	if v.Type().IsPrimitiveType() {
-		return false
+		return true
 	}
+	ok := true
 	_ = cty.Walk(v, func(_ cty.Path, el cty.Value) (bool, error) {
 		el, _ = el.Unmark()
-		found = found || FromCty(el) != nil
-		return !found, nil
+		if b := FromCty(el); b != nil {
+			ok = b.evalAhead() && ok
+		}
+		return true, nil
 	})
-	return found
+	return ok
+}
+
+// evalAhead evaluates what a build value stands for, so that modules that are given it
+// need not ask the one that declares it. It reports false for what differs by platform,
+// and for what is more than one thing.
+func (v *Value) evalAhead() bool {
+	switch v.Kind {
+	case KindImage, KindScratch, KindText, KindTmpfs, KindGit, KindHTTP, KindOutput:
+		return true
+	case KindMerge, KindDiff:
+		return !slices.ContainsFunc(v.Parts, func(p *Value) bool { return p == nil || !p.evalAhead() })
+	case KindMount:
+		return v.Mount.Of.evalAhead()
+	}
+	inst := v.Inst
+	if inst == nil || inst.owner.varies(inst.Node) {
+		return false
+	}
+	if inst.ahead != nil {
+		return true
+	}
+	switch v.Kind {
+	case kStage:
+		inst.ahead = inst.owner.stage(inst, nil)
+	case kArtifact:
+		inst.owner.artifact(inst, nil)
+		inst.ahead = inst.memo // nil for one of no stage
+	case kCache:
+		inst.ahead = inst.owner.cache(inst, &scope{})
+	case kSecret:
+		inst.ahead = inst.owner.secret(inst)
+	case kSSH:
+		inst.ahead = inst.owner.ssh(inst)
+	}
+	return inst.ahead != nil
 }
 
 // sideBySide evaluates all of some modules on all processors.

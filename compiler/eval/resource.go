@@ -24,6 +24,9 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 // cache evaluates a cache in the scope of the stage that mounts it.
 func (ev *Evaluator) cache(inst *Instance, user *scope) *ir.Cache {
 	if inst.owner != ev {
+		if c, ok := inst.ahead.(*ir.Cache); ok {
+			return c
+		}
 		return inst.owner.cache(inst, user)
 	}
 	n := inst.Node.(*lang.Cache)
@@ -76,6 +79,9 @@ func (ev *Evaluator) id(a *lang.Attr, sc *scope) *int {
 
 func (ev *Evaluator) secret(inst *Instance) *ir.Secret {
 	if inst.owner != ev {
+		if s, ok := inst.ahead.(*ir.Secret); ok {
+			return s
+		}
 		return inst.owner.secret(inst)
 	}
 	if s, ok := inst.memo.(*ir.Secret); ok {
@@ -107,6 +113,9 @@ func (ev *Evaluator) secret(inst *Instance) *ir.Secret {
 
 func (ev *Evaluator) ssh(inst *Instance) *ir.SSH {
 	if inst.owner != ev {
+		if s, ok := inst.ahead.(*ir.SSH); ok {
+			return s
+		}
 		return inst.owner.ssh(inst)
 	}
 	if s, ok := inst.memo.(*ir.SSH); ok {

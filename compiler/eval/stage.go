@@ -29,6 +29,9 @@ const (
 // not depend on the platform is the same for all.
 func (ev *Evaluator) stage(inst *Instance, p *ocispecs.Platform) *ir.Stage {
 	if inst.owner != ev {
+		if st, ok := inst.ahead.(*ir.Stage); ok {
+			return st
+		}
 		return inst.owner.stage(inst, p)
 	}
 	n, ok := inst.Node.(*lang.Stage)

@@ -157,6 +157,7 @@ type Instance struct {
 	owner  *Evaluator // of the module that declares it
 	stages map[string]*ir.Stage
 	memo   any // what the instance evaluates to, where that is the same for all platforms
+	ahead  any // what the instance is for other modules, if that was evaluated before they are
 
 	// Of a module block: where its module is, and the evaluator of that, once asked.
 	dir    string
