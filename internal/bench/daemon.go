@@ -17,8 +17,9 @@ import (
 const (
 	// idleShare is the share of a processor below which a daemon is idle.
 	idleShare = 0.05
-	// idleStep is over how long that is looked at.
-	idleStep = 250 * time.Millisecond
+	// idleStep is over how long that is looked at, idleSteps how often in a row.
+	idleStep  = 200 * time.Millisecond
+	idleSteps = 2
 	// idleWait is how long a daemon may go on working after a build.
 	idleWait = 45 * time.Second
 	// recordDelay is after how long a daemon begins to write what it has traced of a
@@ -63,6 +64,7 @@ func (d *daemon) cpu() time.Duration {
 // then. It says whether the daemon became idle.
 func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
 	started, first := time.Now(), d.cpu()
+	quiet := 0 // steps; in a single one it may wait for a disk
 	for last := first; time.Since(started) < idleWait; {
 		select {
 		case <-ctx.Done():
@@ -72,6 +74,11 @@ func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
 		now := d.cpu()
 		begun := !d.records || time.Since(started) > recordDelay
 		if begun && float64(now-last) < idleShare*float64(idleStep) {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		if quiet == idleSteps {
 			return now - first, true
 		}
 		last = now
