@@ -61,6 +61,7 @@ func (o *checkOptions) levels() lint.Levels {
 }
 
 func (a *app) check(o *checkOptions) error {
+	collectHardly()
 	o.module.levels = o.levels()
 	p, err := a.load(&o.module, forCheck)
 	if err != nil {

@@ -48,6 +48,15 @@ func collectLater() {
 	}
 }
 
+// collectHardly is [collectLater] for a command that ends when it has compiled, and
+// keeps nearly all until then: what is allocated for a large workspace is about four
+// times of what is kept, so memory grows by a sixth, and a tenth of the time is saved.
+func collectHardly() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(800)
+	}
+}
+
 // collectSooner ends [collectLater], for what runs as long as a build does: it waits
 // for the engine, and had better leave the machine's memory to the steps.
 func collectSooner() {

@@ -1,7 +1,9 @@
 package eval
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -136,9 +138,10 @@ func (v *Value) evalAhead() bool {
 	return inst.ahead != nil
 }
 
-// sideBySide evaluates all of some modules on all processors.
+// sideBySide evaluates all of some modules on all processors. A panic, which is a bug,
+// goes on in the caller's goroutine, where it is reported.
 func sideBySide(modules []*Evaluator) {
-	next, bugs := atomic.Int64{}, make([]any, len(modules))
+	next, bugs := atomic.Int64{}, make([]string, len(modules))
 	work := func() {
 		for {
 			i := int(next.Add(1)) - 1
@@ -146,7 +149,11 @@ func sideBySide(modules []*Evaluator) {
 				return
 			}
 			func() {
-				defer func() { bugs[i] = recover() }()
+				defer func() {
+					if r := recover(); r != nil {
+						bugs[i] = fmt.Sprintf("%v\n\n%s", r, debug.Stack())
+					}
+				}()
 				modules[i].putOff(&later{})
 				modules[i].All()
 			}()
@@ -158,7 +165,7 @@ func sideBySide(modules []*Evaluator) {
 	}
 	wg.Wait()
 	for i, m := range modules {
-		if bugs[i] != nil {
+		if bugs[i] != "" {
 			panic(bugs[i])
 		}
 		effects := m.later.effects
