@@ -143,20 +143,8 @@ func (v *Value) evalAhead() bool {
 func sideBySide(modules []*Evaluator) {
 	next, bugs := atomic.Int64{}, make([]string, len(modules))
 	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(modules) {
-				return
-			}
-			func() {
-				defer func() {
-					if r := recover(); r != nil {
-						bugs[i] = fmt.Sprintf("%v\n\n%s", r, debug.Stack())
-					}
-				}()
-				modules[i].putOff(&later{})
-				modules[i].All()
-			}()
+		for i := int(next.Add(1)) - 1; i < len(modules); i = int(next.Add(1)) - 1 {
+			bugs[i] = modules[i].allBeside()
 		}
 	}
 	var wg sync.WaitGroup
@@ -174,6 +162,19 @@ func sideBySide(modules []*Evaluator) {
 			effect()
 		}
 	}
+}
+
+// allBeside evaluates all of the module beside others. It returns a panic, if there is
+// one, with its stack.
+func (ev *Evaluator) allBeside() (bug string) {
+	defer func() {
+		if r := recover(); r != nil {
+			bug = fmt.Sprintf("%v\n\n%s", r, debug.Stack())
+		}
+	}()
+	ev.putOff(&later{})
+	ev.All()
+	return ""
 }
 
 // putOff says where this module and those that it calls put off what has an order; nil
