@@ -90,6 +90,10 @@ func (l *lowerer) local(c *ir.Context, paths map[string]bool, main bool) bk.Stat
 			name = "context"
 		}
 		opts = append(opts, bk.SharedKeyHint(name), bk.WithCustomName("[internal] load build context"))
+		if l.opt.SharedContext && l.opt.Narrow != nil {
+			l.opt.Narrow(c, follow)
+			follow = nil
+		}
 	} else {
 		if name == "" {
 			name = strings.ToLower(c.Alias())

@@ -68,6 +68,10 @@ type Options struct {
 	// engine then receives a directory once; without it each result is by itself
 	// what its Dockerfile would be.
 	SharedContext bool
+	// Narrow is told what a shared context is narrowed to, by a caller that sends no
+	// more by itself: nil is all of it. Without it the source says so, and of a
+	// thousand targets that read a thousand paths each definition has all of them.
+	Narrow func(c *ir.Context, paths []string)
 	// NoSourceMaps leaves the sources out of definitions.
 	NoSourceMaps bool
 }

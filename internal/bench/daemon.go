@@ -25,6 +25,10 @@ const (
 	// recordDelay is after how long a daemon begins to write what it has traced of a
 	// build: three seconds (BuildKit's util/tracing/detect), and some.
 	recordDelay = 3500 * time.Millisecond
+	// quietShare is the share of the processors below which the machine is quiet, and
+	// quietWait how long that is waited for.
+	quietShare = 0.1
+	quietWait  = 20 * time.Second
 	// tick is the unit of process times in /proc: USER_HZ, 100 on Linux.
 	tick = 10 * time.Millisecond
 )
@@ -84,6 +88,42 @@ func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
 		last = now
 	}
 	return d.cpu() - first, false
+}
+
+// quiet waits until the machine has nothing to do, but not for ever: steps of a build
+// that was given up, and what it has to write to the disk, outlast its daemon's stop.
+func quiet(ctx context.Context) {
+	last, lastIdle := machineTime()
+	for started := time.Now(); time.Since(started) < quietWait; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(idleStep):
+		}
+		all, idle := machineTime()
+		if float64(idle-lastIdle) > (1-quietShare)*float64(all-last) {
+			return
+		}
+		last, lastIdle = all, idle
+	}
+}
+
+// machineTime is the time of all processors since the machine started, and how much of
+// it they had nothing to do, in ticks. Waiting for a disk is something to do.
+func machineTime() (all, idle int) {
+	dt, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 1
+	}
+	first, _, _ := strings.Cut(string(dt), "\n") // cpu user nice system idle iowait …
+	for i, f := range strings.Fields(first)[1:] {
+		n, _ := strconv.Atoi(f)
+		all += n
+		if i == 3 {
+			idle = n
+		}
+	}
+	return all, idle
 }
 
 // stop and goOn keep a daemon from disturbing what is measured on the other.

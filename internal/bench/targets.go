@@ -222,9 +222,11 @@ func once(ctx context.Context, sc scenario, t *tool, tools []*tool, dir string, 
 			return nil, err
 		}
 	}
+	quiet(ctx)
 	before := t.daemon.cpu()
 	u, err := t.build(ctx, dir, sc.kind, t.what)
 	if err != nil {
+		t.daemon.idle(ctx) // it still has to end what was given up
 		return nil, err
 	}
 	tk := &oneRun{took: took{usage: u, Daemon: t.daemon.cpu() - before}}
@@ -271,6 +273,7 @@ func bareRun(ctx context.Context, tools []*tool, t *tool, dir, kind string) (tim
 	if err != nil {
 		return 0, err
 	}
+	quiet(ctx)
 	u, err := measure(ctx, t.limit, dir, nil, self, childBare, t.address, dir, kind, t.what)
 	if err != nil {
 		return 0, err

@@ -171,7 +171,7 @@ func NewPlan(g *ir.Graph, opt Options) (p *Plan, err error) {
 	l := newLowering(g, opt)
 	l.given = given
 	req := solve.Request{
-		Root: opt.Root, Contexts: contexts(g, opt.Root), OCILayouts: given.Layouts, Uploads: given.Uploads, Allow: opt.Allow, NoCache: opt.NoCache, Pull: opt.Pull,
+		Root: opt.Root, Contexts: l.contexts(), OCILayouts: given.Layouts, Uploads: given.Uploads, Allow: opt.Allow, NoCache: opt.NoCache, Pull: opt.Pull,
 		Parallel: opt.Parallel, KeepGoing: opt.KeepGoing, Atomic: opt.Atomic, Progress: opt.Progress, MetadataFile: opt.MetadataFile, Stdout: opt.Stdout,
 		Secrets: secrets(g, opt), SSH: agents(g, opt), Dialer: opt.Dialer,
 	}
@@ -215,24 +215,25 @@ func (o Options) checkUse(jobs []solve.Job) error {
 
 // lowering lowers the whole graph once.
 type lowering struct {
-	graph *ir.Graph
-	opt   Options
-	reqs  []llb.Request
-	first map[*ir.Target]int // the index of a target's first request
-	given *Givens
-	once  sync.Once
-	out   []*llb.Result
-	defs  []*bk.Definition
-	own   []map[digest.Digest]bool // by request: the operations of no other target
-	diags hcl.Diagnostics
-	cause error
+	graph  *ir.Graph
+	opt    Options
+	reqs   []llb.Request
+	first  map[*ir.Target]int // the index of a target's first request
+	given  *Givens
+	narrow narrowing
+	once   sync.Once
+	out    []*llb.Result
+	defs   []*bk.Definition
+	own    []map[digest.Digest]bool // by request: the operations of no other target
+	diags  hcl.Diagnostics
+	cause  error
 }
 
 // failed is the error of a graph that was not lowered.
 func (l *lowering) failed() error { return &DiagnosticsError{Diags: l.diags, Cause: l.cause} }
 
 func newLowering(g *ir.Graph, opt Options) *lowering {
-	l := &lowering{graph: g, opt: opt, first: map[*ir.Target]int{}}
+	l := &lowering{graph: g, opt: opt, first: map[*ir.Target]int{}, narrow: narrowing{paths: map[string]map[string]bool{}}}
 	for _, t := range g.Targets {
 		l.first[t] = len(l.reqs)
 		l.reqs = append(l.reqs, llb.Requests(t)...)
@@ -257,7 +258,7 @@ func (l *lowering) lower(ctx context.Context, c gateway.Client, i int) (*llb.Res
 		defer func() { l.cause = errors.Join(res.err, l.cause) }()
 		l.out, l.diags = llb.LowerAll(ctx, l.graph, l.reqs, llb.Options{
 			Resolver: res, BuildPlatforms: plats, Caps: &opts.LLBCaps, SessionID: opts.SessionID,
-			LocalName: localName, SharedContext: len(l.reqs) > 1, Given: l.given.Load(c, res.note), Sources: Sources(c, res.note),
+			LocalName: localName, SharedContext: len(l.reqs) > 1, Narrow: l.narrow.add, Given: l.given.Load(c, res.note), Sources: Sources(c, res.note),
 		})
 		l.marshal(ctx)
 	})
@@ -463,10 +464,11 @@ func localName(c *ir.Context) string {
 	return c.Name
 }
 
-func contexts(g *ir.Graph, root string) map[string]solve.Context {
+// contexts are the directories that the session has.
+func (l *lowering) contexts() map[string]solve.Context {
 	out := map[string]solve.Context{}
-	all := slices.Clone(g.Contexts)
-	for _, t := range g.Targets {
+	all := slices.Clone(l.graph.Contexts)
+	for _, t := range l.graph.Targets {
 		if t.Main != nil {
 			all = append(all, t.Main)
 		}
@@ -477,9 +479,10 @@ func contexts(g *ir.Graph, root string) map[string]solve.Context {
 		}
 		dir := filepath.FromSlash(c.Path)
 		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(root, dir)
+			dir = filepath.Join(l.opt.Root, dir)
 		}
-		out[localName(c)] = solve.Context{Dir: dir}
+		name := localName(c)
+		out[name] = solve.Context{Dir: dir, Paths: func() []string { return l.narrow.of(name) }}
 	}
 	return out
 }

@@ -74,6 +74,9 @@ type Context struct {
 	// Exclude are patterns in .dockerignore's syntax of what is never sent,
 	// whatever a definition asks for.
 	Exclude []string
+	// Paths are all that is sent, whatever a definition asks for; they are asked for
+	// when something is. A nil function, or result, is everything.
+	Paths func() []string
 }
 
 // Job is one target.

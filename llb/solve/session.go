@@ -262,7 +262,7 @@ func (r *Request) mounts(sent *transfer) (map[string]fsutil.FS, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: context %q: %w", ErrRequest, name, err)
 		}
-		mounts[name] = countingFS{FS: dir, sent: sent}
+		mounts[name] = narrowFS{FS: countingFS{FS: dir, sent: sent}, paths: c.Paths}
 	}
 	return mounts, nil
 }
@@ -297,6 +297,26 @@ func (c countingFS) Open(p string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return countingFile{f, c.sent}, nil
+}
+
+// narrowFS shows some paths of a context, as a source that follows them does.
+type narrowFS struct {
+	fsutil.FS
+	paths func() []string
+}
+
+func (n narrowFS) Walk(ctx context.Context, p string, fn fs.WalkDirFunc) error {
+	inner := n.FS
+	if n.paths != nil {
+		if paths := n.paths(); paths != nil {
+			narrow, err := fsutil.NewFilterFS(inner, &fsutil.FilterOpt{FollowPaths: paths})
+			if err != nil {
+				return err
+			}
+			inner = narrow
+		}
+	}
+	return inner.Walk(ctx, p, fn)
 }
 
 type countingFile struct {
