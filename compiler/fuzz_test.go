@@ -154,8 +154,7 @@ func TestBigFile(t *testing.T) {
 	}
 }
 
-// TestManyMistakes checks that many mistakes are all told, and in reasonable time, as
-// [TestBigFile] has it.
+// TestManyMistakes checks that many mistakes cost no more than linear time.
 func TestManyMistakes(t *testing.T) {
 	var b bytes.Buffer
 	const n = 2000
@@ -167,7 +166,7 @@ func TestManyMistakes(t *testing.T) {
 	if diags := p.Check(); len(diags) != 2*n {
 		t.Errorf("%d diagnostics", len(diags))
 	}
-	if took := time.Since(start); took > 2*time.Minute {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }

@@ -1,7 +1,7 @@
 package diag
 
 import (
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,16 +53,30 @@ func DidYouMean(name string, candidates []string) string {
 	return ""
 }
 
+// first returns the n first of some names in order, all of them when there are fewer.
+// There may be thousands, for each of thousands of mistakes: they are not all sorted.
+func first(names []string, n int) []string {
+	out := make([]string, 0, n+1)
+	for _, name := range names {
+		if len(out) == n && (n == 0 || name >= out[n-1]) {
+			continue
+		}
+		at, _ := slices.BinarySearch(out, name)
+		out = slices.Insert(out, at, name)
+		out = out[:min(len(out), n)]
+	}
+	return out
+}
+
 // List names at most max candidates in order, for a message that has no
 // suggestion to make: `a, b, c and 4 more`.
 func List(candidates []string, max int) string {
-	c := append([]string(nil), candidates...)
-	sort.Strings(c)
+	c := first(candidates, max)
 	switch {
-	case len(c) == 0:
+	case len(candidates) == 0:
 		return "none"
-	case len(c) > max:
-		return strings.Join(c[:max], ", ") + " and " + itoa(len(c)-max) + " more"
+	case len(candidates) > max:
+		return strings.Join(c, ", ") + " and " + itoa(len(candidates)-max) + " more"
 	case len(c) == 1:
 		return c[0]
 	}
