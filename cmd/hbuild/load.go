@@ -153,7 +153,7 @@ func (a *app) open(f *moduleFlags, mode loadMode) (*program, compiler.Options, e
 	if err != nil {
 		return nil, opt, usagef("%s: %v.", a.shown(dir), reason(err))
 	}
-	p := &program{Root: dir, FS: root.FS(), found: found, a: a, root: root}
+	p := &program{Root: dir, FS: newRootFS(root), found: found, a: a, root: root}
 	if opt, err = a.options(f, p, mode); err != nil {
 		return nil, opt, errors.Join(err, p.Close())
 	}

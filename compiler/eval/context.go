@@ -131,8 +131,8 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file st
 	}
 	fromFile := ev.ignoreFile(n, file)
 	exclude, _ := ev.attrStrings(n.Exclude, sc)
-	own, err := ignorefile.ReadAll(strings.NewReader(strings.Join(raw, "\n")))
-	more, err2 := ignorefile.ReadAll(strings.NewReader(strings.Join(exclude, "\n")))
+	own, err := ignoreLines(raw)
+	more, err2 := ignoreLines(exclude)
 	if err != nil || err2 != nil {
 		return
 	}
@@ -147,6 +147,14 @@ func (ev *Evaluator) patterns(c *ir.Context, n *lang.Context, sc *scope, file st
 			ev.errorf(diag.BadIgnoreFile, n.NameRange, fmt.Sprintf("%q is no pattern", p), "%v.", err)
 		}
 	}
+}
+
+// ignoreLines are patterns as an ignore file of them would have them.
+func ignoreLines(patterns []string) ([]string, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	return ignorefile.ReadAll(strings.NewReader(strings.Join(patterns, "\n")))
 }
 
 // checkIncludes warns of includes that nothing is like.

@@ -26,7 +26,6 @@ import (
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
-	"github.com/hbuild/hbuild/lang/funcs"
 )
 
 // Options are what the caller knows and the files do not.
@@ -103,7 +102,7 @@ type Evaluator struct {
 	call   *Instance             // of the module block
 	inputs map[string]*lang.Attr // what the block gives to variables
 
-	builtins map[string]function.Function
+	builtins func() map[string]function.Function
 	funcs    map[string]map[string]function.Function
 	// funcNames are the module's own functions; asking the module anew for every
 	// expression would make a large module quadratic.
@@ -175,19 +174,20 @@ func New(mod *lang.Module, fsys fs.FS, loader *lang.Loader, opt Options) *Evalua
 	ev := t.evaluator(mod)
 	t.rootModule = ev
 	ev.provenance = newProvenance(opt)
-	ev.settle()
 	ev.values = ev.readInputs()
 	ev.reserveNames()
 	return ev
 }
 
 func (t *tree) evaluator(mod *lang.Module) *Evaluator {
-	return &Evaluator{
+	ev := &Evaluator{
 		tree: t, mod: mod,
-		builtins: Functions(funcs.Env{FS: t.fsys, Dir: mod.Dir}), funcNames: mod.Names(lang.KindFunction),
-		funcs: map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
+		funcNames: mod.Names(lang.KindFunction),
+		funcs:     map[string]map[string]function.Function{}, vars: map[*lang.Variable]cty.Value{}, locals: map[localKey]cty.Value{},
 		expanded: make([]*expansion, len(mod.Decls)), combines: map[string]*ir.Stage{}, nested: map[string]*nested{}, varying: map[lang.Node]bool{},
 	}
+	ev.builtins = sync.OnceValue(ev.makeBuiltins)
+	return ev
 }
 
 // Diagnostics returns all that was found so far. What an expression does wrong

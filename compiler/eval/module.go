@@ -13,6 +13,7 @@ import (
 
 	"github.com/hbuild/hbuild/lang"
 	"github.com/hbuild/hbuild/lang/diag"
+	"github.com/hbuild/hbuild/lang/funcs"
 )
 
 // A module block makes an evaluator of its own for the module that it calls, one
@@ -81,7 +82,6 @@ func (ev *Evaluator) Apart(dir string) *Evaluator {
 	m.inAddr, m.inDocker = m.apart, dockerName(path.Clean(m.apart))+"-"
 	m.values = map[string]input{}
 	m.readOwnVars(m.values)
-	m.settle()
 	m.reserveNames()
 	ev.aparts, ev.modules = append(ev.aparts, m), append(ev.modules, mod)
 	return m
@@ -172,7 +172,6 @@ func (ev *Evaluator) CalledBy(inst *Instance) *Evaluator {
 			sub.add(d)
 		}
 	})
-	sub.settle()
 	sub.reserveNames()
 	sub.readCall(inst.Node.(*lang.ModuleCall))
 	inst.called = sub
@@ -402,15 +401,16 @@ func within(at hcl.Range, n *lang.ModuleCall) bool {
 	return at.Filename == n.Range.Filename && at.Start.Byte >= n.Range.Start.Byte && n.Body != nil && at.End.Byte <= n.Body.EndRange.End.Byte
 }
 
-// settle makes functions whose values mean files of the module remember which
-// module that is: the values may be used in another.
-func (ev *Evaluator) settle() {
+// makeBuiltins is the module's table of built-in functions. Functions whose values mean
+// files of the module remember which module that is: the values may be used in another.
+func (ev *Evaluator) makeBuiltins() map[string]function.Function {
+	table := Functions(funcs.Env{FS: ev.fsys, Dir: ev.mod.Dir})
 	if ev.dockerPrefix() == "" && !ev.mod.Calls() {
-		return
+		return table
 	}
 	for _, name := range []string{"dockerfile", "oci_layout"} {
-		inner := ev.builtins[name]
-		ev.builtins[name] = function.New(&function.Spec{
+		inner := table[name]
+		table[name] = function.New(&function.Spec{
 			Params: inner.Params(), VarParam: inner.VarParam(), Type: inner.ReturnTypeForValues,
 			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 				out, err := inner.Call(args)
@@ -421,6 +421,7 @@ func (ev *Evaluator) settle() {
 			},
 		})
 	}
+	return table
 }
 
 func (ev *Evaluator) placeValue(v *Value) {

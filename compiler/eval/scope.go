@@ -3,6 +3,7 @@ package eval
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
@@ -165,7 +166,22 @@ func (ev *Evaluator) context(e hclsyntax.Expression, sc *scope) *hcl.EvalContext
 	for root, m := range named {
 		vars[root] = cty.ObjectVal(m)
 	}
-	return &hcl.EvalContext{Variables: vars, Functions: ev.functions(sc.platform)}
+	ctx := &hcl.EvalContext{Variables: vars}
+	if callsFunction(e) {
+		ctx.Functions = ev.functions(sc.platform)
+	}
+	return ctx
+}
+
+// callsFunction reports whether there is a call in an expression. Of a thousand modules
+// few call one, and each that does has a table of its own.
+func callsFunction(e hclsyntax.Expression) (found bool) {
+	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
+		_, isCall := n.(*hclsyntax.FunctionCallExpr)
+		found = found || isCall
+		return nil
+	})
+	return found
 }
 
 // object is the value of a built-in object.
@@ -224,16 +240,13 @@ func (ev *Evaluator) gitObject() cty.Value {
 func (ev *Evaluator) functions(p *ocispecs.Platform) map[string]function.Function {
 	names := ev.funcNames
 	if len(names) == 0 {
-		return ev.builtins
+		return ev.builtins()
 	}
 	key := platformKey(p)
 	if m := ev.funcs[key]; m != nil {
 		return m
 	}
-	m := make(map[string]function.Function, len(ev.builtins)+len(names))
-	for k, f := range ev.builtins {
-		m[k] = f
-	}
+	m := maps.Clone(ev.builtins())
 	ev.funcs[key] = m
 	for _, name := range names {
 		f := ev.mod.Lookup(lang.KindFunction, name).(*lang.Function)

@@ -199,7 +199,7 @@ func (ev *Evaluator) inputValue(n *lang.Variable, in input, ty *typeSpec) cty.Va
 			return cty.DynamicVal
 		}
 	}
-	v, diags := expr.Value(&hcl.EvalContext{Functions: ev.builtins})
+	v, diags := expr.Value(&hcl.EvalContext{Functions: ev.builtins()})
 	if diags.HasErrors() {
 		detail := diags[0].Detail
 		if len(hclsyntax.Variables(expr)) > 0 {

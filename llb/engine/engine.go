@@ -47,6 +47,7 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // the codec that buildctl and the daemon speak: without reflection
 )
 
 // Options say where to look. The zero value looks everywhere, with the process's environment.

@@ -329,25 +329,36 @@ func (t *tracker) define(label string, l *Lowered) ([]digest.Digest, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, dt := range l.Definition.Def {
-		var op pb.Op
-		if err := op.UnmarshalVT(dt); err != nil {
-			return nil, fmt.Errorf("definition: %w", err)
-		}
 		d := digest.FromBytes(dt)
-		t.defined[d] = true
 		if l.Own[d] {
 			t.owned[d] = label
 		}
-		if src := op.GetSource(); src != nil {
-			t.sources[d] = src.GetIdentifier()
+		if !t.defined[d] { // most operations of a definition are in others too
+			if err := t.note(d, dt, l); err != nil {
+				return nil, err
+			}
 		}
-		if op.GetExec() == nil && op.GetFile() == nil {
-			continue
+		if _, ok := t.steps[d]; ok {
+			digests = append(digests, d)
 		}
-		t.steps[d] = step{name: l.Definition.Metadata[d].Description[customName], source: l.position(d), rootless: len(op.Inputs) == 0}
-		digests = append(digests, d)
 	}
 	return digests, nil
+}
+
+// note remembers what an operation is.
+func (t *tracker) note(d digest.Digest, dt []byte, l *Lowered) error {
+	var op pb.Op
+	if err := op.UnmarshalVT(dt); err != nil {
+		return fmt.Errorf("definition: %w", err)
+	}
+	t.defined[d] = true
+	if src := op.GetSource(); src != nil {
+		t.sources[d] = src.GetIdentifier()
+	}
+	if op.GetExec() != nil || op.GetFile() != nil {
+		t.steps[d] = step{name: l.Definition.Metadata[d].Description[customName], source: l.position(d), rootless: len(op.Inputs) == 0}
+	}
+	return nil
 }
 
 // source returns the identifier of a source operation: "docker-image://…".
