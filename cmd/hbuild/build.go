@@ -114,6 +114,11 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 	if err != nil {
 		return err
 	}
+	var search *engine.Search
+	if !o.dryRun {
+		search = a.look(ctx, o)
+		defer search.Stop()
+	}
 	p, err := a.load(&o.module, forBuild)
 	if err != nil {
 		return err
@@ -139,7 +144,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) error {
 	if err := p.report(build.Missing(g, opt)); err != nil {
 		return err
 	}
-	return a.buildGraph(ctx, p, g, o, opt)
+	return a.buildGraph(ctx, p, g, o, opt, search)
 }
 
 // standsFor begins a sentence about what addresses mean.
@@ -195,21 +200,31 @@ func (o *buildOptions) options(a *app) (opt build.Options, err error) {
 	return opt, nil
 }
 
-// buildGraph finds an engine, builds on it and says what was made.
-func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildOptions, opt build.Options) error {
-	collectSooner()
+// look begins to look for an engine while the files are compiled.
+func (a *app) look(ctx context.Context, o *buildOptions) *engine.Search {
 	// BuildKit's client libraries log to standard error by themselves; what matters
 	// of it comes back as an error.
 	stdlog.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)
-	report, log := p.report, a.stderr
+	log := a.stderr
 	if o.progress == "rawjson" {
-		report, log = p.reportLine, io.Discard
+		log = io.Discard
 	}
-	e, err := engine.Find(ctx, engine.Options{Address: o.engine, Log: log})
+	return engine.Look(ctx, engine.Options{Address: o.engine, Log: log})
+}
+
+// buildGraph builds on the engine that was looked for, and says what was made.
+func (a *app) buildGraph(ctx context.Context, p *program, g *ir.Graph, o *buildOptions, opt build.Options, search *engine.Search) error {
+	collectSooner()
+	report := p.report
+	if o.progress == "rawjson" {
+		report = p.reportLine
+	}
+	e, err := search.Engine(ctx)
 	if err != nil {
 		return err
 	}
+	defer e.Close()
 	c, err := e.Client(ctx)
 	if err != nil {
 		return &exitError{Code: exitUnreachable, Err: err}

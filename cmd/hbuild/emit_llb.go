@@ -168,6 +168,7 @@ func (a *app) lowerOnline(ctx context.Context, o *llbOptions, e *emitted, req ll
 	if err != nil {
 		return nil, err
 	}
+	defer eng.Close()
 	c, err := eng.Client(ctx)
 	if err != nil {
 		return nil, &exitError{Code: exitUnreachable, Err: err}

@@ -15,9 +15,11 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	bkclient "github.com/moby/buildkit/client"
@@ -303,21 +305,40 @@ func (l *lowering) marshal(ctx context.Context) {
 			of = append(of, t)
 		}
 	}
-	for i, res := range l.out {
-		if res == nil {
-			continue
-		}
-		def, err := res.Definition(ctx)
+	errs := l.definitions(ctx)
+	for i, err := range errs {
 		if err != nil {
 			l.cause = errors.Join(l.cause, err)
 			l.diags = append(l.diags, diag.Error(BuildFailed, of[i].Range, "The definition cannot be made", sentence(err.Error())))
-			continue
 		}
-		l.defs[i] = def
 	}
 	if len(l.graph.Targets) > 1 { // else there is nobody to share with
 		l.findOwners(of)
 	}
+}
+
+// definitions marshals the results, on all processors: the engine has nothing to do
+// until the first is there.
+func (l *lowering) definitions(ctx context.Context) (errs []error) {
+	errs = make([]error, len(l.out))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(l.out)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(l.out); i = int(next.Add(1)) - 1 {
+				if l.out[i] == nil {
+					continue
+				}
+				if def, err := l.out[i].Definition(ctx); err != nil {
+					errs[i] = err
+				} else {
+					l.defs[i] = def
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errs
 }
 
 // findOwners says to whom each operation belongs: to the one target that has it,

@@ -40,22 +40,33 @@ func checkAddress(address string) error {
 }
 
 // probe asks the engine for its workers: the cheapest question that only a BuildKit which can build answers.
+// The connection is kept for the first who wants one.
 func (e *Engine) probe(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
 	defer cancel()
-	c, err := e.Client(ctx)
+	c, err := e.connect(ctx)
 	if err != nil {
 		return reason(ctx, err)
 	}
-	defer c.Close()
 	workers, err := c.ListWorkers(ctx)
-	if err != nil {
-		return reason(ctx, err)
+	switch {
+	case err != nil:
+		err = reason(ctx, err)
+	case len(workers) == 0:
+		err = errors.New("it has no worker that could run a build")
+	default:
+		e.answered = c
+		return nil
 	}
-	if len(workers) == 0 {
-		return errors.New("it has no worker that could run a build")
-	}
-	return nil
+	c.Close()
+	return err
+}
+
+// answers probes an engine on this machine that nobody will talk to yet.
+func (e *Engine) answers(ctx context.Context) bool {
+	err := e.probe(ctx, localTimeout)
+	e.Close()
+	return err == nil
 }
 
 // reason strips the layers that gRPC wraps around a cause: what a person needs is at the end of

@@ -97,6 +97,8 @@ type Engine struct {
 
 	opts   []client.ClientOpt
 	docker *dockerEndpoint
+	// answered is the connection over which it did; nil when a caller has it.
+	answered *client.Client
 }
 
 // Describe names the engine in a few words, for a progress line or `hbuild engine status`.
@@ -113,8 +115,26 @@ func (e *Engine) Describe() string {
 	}
 }
 
-// Client opens a connection. The caller closes it.
+// Client is a connection: the first time, without options, the one over which the engine
+// answered. The caller closes it.
 func (e *Engine) Client(ctx context.Context, opts ...client.ClientOpt) (*client.Client, error) {
+	if c := e.answered; c != nil && len(opts) == 0 {
+		e.answered = nil
+		return c, nil
+	}
+	return e.connect(ctx, opts...)
+}
+
+// Close closes the connection over which the engine answered, unless a caller has taken it.
+func (e *Engine) Close() error {
+	if c := e.answered; c != nil {
+		e.answered = nil
+		return c.Close()
+	}
+	return nil
+}
+
+func (e *Engine) connect(ctx context.Context, opts ...client.ClientOpt) (*client.Client, error) {
 	address := e.Address
 	if e.docker != nil {
 		address = "" // the dialer knows; BuildKit's client cannot read a Docker address
@@ -186,7 +206,8 @@ const probeTimeout = 20 * time.Second
 // localTimeout bounds a probe of a socket on this machine, and of a Docker daemon nobody named.
 const localTimeout = 2 * time.Second
 
-// Find returns the engine to build on. See the package's documentation for the order.
+// Find returns the engine to build on. See the package's documentation for the order. The caller
+// closes it.
 func Find(ctx context.Context, o Options) (*Engine, error) {
 	if address, source := o.given(); address != "" {
 		return findGiven(ctx, o, address, source)

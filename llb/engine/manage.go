@@ -59,6 +59,7 @@ func Status(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer r.Engine.Close()
 	r.Description = r.Engine.Describe()
 	return r, r.ask(ctx)
 }
@@ -186,6 +187,7 @@ func Prune(ctx context.Context, o Options, po PruneOptions, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer e.Close()
 	c, err := e.Client(ctx)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func startPrivate(ctx context.Context, o Options, p Paths) (started bool, err er
 	defer unlock()
 
 	e := privateEngine(p)
-	if e.probe(ctx, localTimeout) == nil {
+	if e.answers(ctx) {
 		return false, nil // somebody started it while we waited for the lock
 	}
 	if pid := runningPID(p); pid != 0 {
@@ -198,7 +198,7 @@ func awaitExisting(ctx context.Context, p Paths, pid int) error {
 	e := privateEngine(p)
 	deadline := time.Now().Add(awaitTimeout)
 	for time.Now().Before(deadline) {
-		if e.probe(ctx, localTimeout) == nil {
+		if e.answers(ctx) {
 			return nil
 		}
 		if runningPID(p) == 0 {
@@ -372,7 +372,7 @@ func awaitStart(ctx context.Context, p Paths, ended <-chan error, from int64) er
 	e := privateEngine(p)
 	deadline := time.After(startTimeout)
 	for {
-		if _, err := os.Stat(p.Socket); err == nil && e.probe(ctx, localTimeout) == nil {
+		if _, err := os.Stat(p.Socket); err == nil && e.answers(ctx) {
 			return nil
 		}
 		select {
