@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"runtime/metrics"
 	"strings"
 	"syscall"
 
@@ -59,20 +58,10 @@ func collectHardly() {
 }
 
 // collectSooner ends [collectLater], for what runs as long as a build does: it waits
-// for the engine, and had better leave the machine's memory to the steps. A small heap
-// may still grow to three times what is in use: to collect it five times while two
-// hundred targets are found in the cache takes as long as to compile them.
+// for the engine, and had better leave the machine's memory to the steps.
 func collectSooner() {
-	if os.Getenv("GOGC") != "" {
-		return
-	}
-	const large = 24 << 20 // bytes; a thousand targets have more
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if live[0].Value.Kind() == metrics.KindUint64 && live[0].Value.Uint64() < large {
-		debug.SetGCPercent(200)
-	} else {
-		debug.SetGCPercent(100)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(120)
 	}
 }
 

@@ -86,7 +86,7 @@ func bareBuild(ctx context.Context, c *client.Client, dir string, g *ir.Graph, k
 		for _, i := range images {
 			eg.Go(func() error {
 				if kind == kindImages {
-					return i.export(ctx, c, s)
+					return i.export(ctx, c, s, opt.LocalMounts)
 				}
 				_, err := i.solve(ctx, gc)
 				return err
@@ -116,17 +116,13 @@ func (i bareImage) solve(ctx context.Context, c gateway.Client) (*gateway.Result
 	return c.Solve(ctx, gateway.SolveRequest{Definition: i.Definition.ToPB(), Evaluate: true})
 }
 
-func (i bareImage) export(ctx context.Context, c *client.Client, s *session.Session) error {
+func (i bareImage) export(ctx context.Context, c *client.Client, s *session.Session, mounts map[string]fsutil.FS) error {
 	opt := client.SolveOpt{
-		SharedSession: s, SessionPreInitialized: true, Internal: true,
-		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{"name": i.tag}}},
+		SharedSession: s, SessionPreInitialized: true, Internal: true, LocalMounts: mounts,
+		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
+			"name": i.tag, exptypes.ExporterImageConfigKey: string(i.Config),
+		}}},
 	}
-	_, err := c.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		res, err := i.solve(ctx, c)
-		if err == nil {
-			res.AddMeta(exptypes.ExporterImageConfigKey, i.Config)
-		}
-		return res, err
-	}, nil)
+	_, err := c.Solve(ctx, i.Definition, opt, nil)
 	return err
 }

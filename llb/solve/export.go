@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,9 +217,7 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		return err
 	}
 	defer endSession()
-	resp, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		return r.imageResult(ctx, c, j, lowered)
-	}, r.tracker.stream(j.label()))
+	resp, err := r.solveAndExport(ctx, j, outputs, lowered, opt)
 	if err != nil {
 		for _, rc := range received {
 			err = rc.explain(err)
@@ -231,6 +230,42 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 		}
 	}
 	return j.note(resp.ExporterResponse, outputs, r)
+}
+
+// solveAndExport asks for a build of the job's own. Most images are one definition with a
+// configuration: the daemon is given both and asked nothing in between, where a gateway
+// build takes it four more questions.
+func (r *runner) solveAndExport(ctx context.Context, j *job, outputs []output, lowered func(*job, int) *Lowered, opt client.SolveOpt) (*client.SolveResponse, error) {
+	stream := r.tracker.stream(j.label())
+	if !r.plain(j, outputs) {
+		return r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+			return r.imageResult(ctx, c, j, lowered)
+		}, stream)
+	}
+	l := lowered(j, 0)
+	for i, e := range opt.Exports {
+		// What an exporter does not know it takes for the result's metadata.
+		e.Attrs = maps.Clone(e.Attrs)
+		e.Attrs[exptypes.ExporterImageConfigKey] = string(l.Config)
+		opt.Exports[i] = e
+	}
+	opt.LocalMounts = r.mounts
+	return r.client.Solve(ctx, l.Definition, opt, stream)
+}
+
+// plain reports whether a job's image is one definition and its configuration, and goes to
+// BuildKit's own image exporter.
+func (r *runner) plain(j *job, outputs []output) bool {
+	l := j.image(0)
+	if len(j.Builds) != 1 || j.Index || len(j.attest) > 0 || r.engine.docker {
+		return false
+	}
+	for _, o := range outputs {
+		if o.kind != client.ExporterImage {
+			return false
+		}
+	}
+	return l != nil && l.Definition != nil && len(l.Definition.Def) > 0 && l.Epoch == nil
 }
 
 // explain says why an output could not be received, if that is what failed: the

@@ -16,6 +16,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/session"
 	digest "github.com/opencontainers/go-digest"
+	"github.com/tonistiigi/fsutil"
 )
 
 const (
@@ -39,6 +40,7 @@ type runner struct {
 	tracker  *tracker
 	session  *session.Session
 	attach   []session.Attachable // for sessions of single exports
+	mounts   map[string]fsutil.FS // the contexts, which the session shows
 	resolver resolver
 	sessions atomic.Int64
 	slots    chan struct{}
@@ -129,6 +131,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 		r.tracker.close(ctx)
 		return nil, err
 	}
+	r.mounts = opt.LocalMounts
 	if r.staging != nil {
 		defer r.staging.close()
 	}
