@@ -4,8 +4,8 @@
 //
 // Each tool builds on a daemon of its own, of one program: Bake leaves its daemon
 // busy long after it has ended. Runs alternate; the other daemon is stopped
-// (SIGSTOP) while one is measured; and before each run the tool's own daemon has
-// become idle, or has had its time for it.
+// (SIGSTOP) while one is measured. Before a run the tool's own daemon has become idle,
+// or has had its time for it, unless it is about a build that follows another at once.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
 // Each thing is measured up to -runs times, fewer when that takes longer than -enough.
@@ -63,8 +63,8 @@ func parent(ctx context.Context) error {
 	sizes := flag.String("sizes", "1,10,50,200,1000", "numbers of services")
 	flag.StringVar(&o.hbuild, "hbuild", "bin/hbuild", "the hbuild program")
 	flag.StringVar(&o.buildx, "buildx", "bin/buildx", "the buildx program; empty measures hbuild alone")
-	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured at most")
-	flag.DurationVar(&o.enough, "enough", 30*time.Second, "a tool's runs of one thing, once they took this long, are enough")
+	flag.IntVar(&o.runs, "runs", 4, "how often each thing is measured at most")
+	flag.DurationVar(&o.enough, "enough", 50*time.Second, "a tool's runs of one thing, once they took this long, are enough")
 	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run may take; a tool that took longer is not asked for more of the same")
 	flag.StringVar(&o.parts, "parts", "compile,targets,context", "which of them to measure")
 	flag.StringVar(&o.out, "o", "", "the file to write, in Markdown")
