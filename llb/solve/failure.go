@@ -313,22 +313,23 @@ func (r *runner) explain(j *job, err error) error {
 		}
 		return &jobError{target: addr, source: sourceOf(err), err: err}
 	}
-	return r.stepError(addr, digest.Digest(vtx.Vertex.Digest), err)
+	return r.stepError(j, digest.Digest(vtx.Vertex.Digest), err)
 }
 
-func (r *runner) stepError(addr string, d digest.Digest, err error) error {
+func (r *runner) stepError(j *job, d digest.Digest, err error) error {
+	addr := j.Addr
 	name, log := r.tracker.lines(d, lastLines)
-	var failed *errdefs.SolveError
-	var op *pb.Op
-	if errors.As(err, &failed) {
-		op = failed.Op
-	}
 	if ref, ok := strings.CutPrefix(r.tracker.source(d), "docker-image://"); ok {
 		return &ImageError{Target: addr, Ref: ref, NotFound: notFound(err), Source: sourceOf(err), Err: err}
 	}
 	e := &StepError{Target: addr, Step: name, Digest: d, Source: sourceOf(err), ExitCode: -1, Log: log, Err: err}
 	if m := stepName.FindStringSubmatch(name); m != nil {
 		e.Platform, e.Stage, e.Step = m[1], stepCount.ReplaceAllString(m[2], ""), m[3]
+	}
+	op := j.operation(d)
+	var failed *errdefs.SolveError
+	if op == nil && errors.As(err, &failed) {
+		op = failed.Op // of a scan, say
 	}
 	if exec := op.GetExec(); exec != nil {
 		e.Command = exec.GetMeta().GetArgs()
@@ -338,6 +339,23 @@ func (r *runner) stepError(addr string, d digest.Digest, err error) error {
 		e.ExitCode = int(exit.ExitCode)
 	}
 	return e
+}
+
+// operation returns an operation of the job's definitions, or nil. What the gateway says
+// of a failure has it as well; what a plain solve says has not.
+func (j *job) operation(d digest.Digest) *pb.Op {
+	for _, l := range j.lowered {
+		if l == nil || l.Definition == nil {
+			continue
+		}
+		for _, dt := range l.Definition.Def {
+			var op pb.Op
+			if digest.FromBytes(dt) == d && op.UnmarshalVT(dt) == nil {
+				return &op
+			}
+		}
+	}
+	return nil
 }
 
 // imageError is what a [Lower] gets when an image cannot be resolved.
