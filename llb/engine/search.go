@@ -37,27 +37,37 @@ func Look(ctx context.Context, o Options) *Search {
 	return s
 }
 
-// Engine ends the search with what [Find] returns. What could not be found without anybody noticing
-// is looked for again.
+// Engine ends the search with what [Find] returns. An engine that has to be started is started only
+// now.
 func (s *Search) Engine(ctx context.Context) (*Engine, error) {
-	if s.found != nil {
-		select {
-		case <-s.found:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		var none *NotFoundError
-		if e := s.engine; s.err == nil {
-			s.engine = nil // the caller closes it
-			if s.log.Len() > 0 {
-				s.log.WriteTo(s.options.Log)
-			}
-			return e, nil
-		} else if errors.As(s.err, &none) && none.Given {
-			return nil, s.err // there is no other
-		}
+	if s.found == nil {
+		return Find(ctx, s.options)
 	}
-	return Find(ctx, s.options)
+	select {
+	case <-s.found:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if e := s.engine; e != nil {
+		s.engine = nil // the caller closes it
+		if s.log.Len() > 0 {
+			s.log.WriteTo(s.options.Log)
+		}
+		return e, nil
+	}
+	var none *NotFoundError
+	if address, _ := s.options.given(); !errors.As(s.err, &none) || address != "" && address != "private" {
+		return nil, s.err
+	}
+	// All others were asked; the last attempt was to find a private one that runs.
+	e, failed := tryPrivate(ctx, s.options)
+	if e != nil {
+		return e, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return nil, &NotFoundError{Attempts: append(none.Attempts[:len(none.Attempts)-1], failed...)}
 }
 
 // Stop ends a search whose engine is not wanted any more, or has been taken.

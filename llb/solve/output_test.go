@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/identity"
 )
 
 func TestParseOutput(t *testing.T) {
@@ -181,5 +182,26 @@ func TestMasker(t *testing.T) {
 	}
 	if n := m.beginning([]byte("nothing")); n != 0 {
 		t.Errorf("%d", n)
+	}
+}
+
+// TestPlainImageIsTheSame: an image has one digest, whether the daemon is given its
+// definition and configuration at once or is asked for its parts through the gateway, as
+// it is when an archive is wanted too.
+func TestPlainImageIsTheSame(t *testing.T) {
+	root := t.TempDir()
+	lower := state(shell("echo " + identity.NewID() + " > /a"))
+	digests := map[string]bool{}
+	for _, outputs := range [][]string{
+		{"type=image"},
+		{"type=image", "type=oci,dest=" + filepath.Join(root, "image.tar")},
+	} {
+		j := imageJob("target.image", lower)
+		j.Outputs, j.Tags = outputs, []string{"registry.example/plain:1"}
+		res := mustRun(t, Request{Root: root, Jobs: []Job{j}})
+		digests[res.Jobs[0].Digest+" "+res.Jobs[0].ConfigDigest] = true
+	}
+	if len(digests) != 1 || digests[" "] {
+		t.Errorf("%v", digests)
 	}
 }
