@@ -2,19 +2,15 @@ package importer
 
 import (
 	"fmt"
-	"path"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
-	"github.com/tonistiigi/go-csvvalue"
 
 	"github.com/hbuild/hbuild/lang/diag"
 )
@@ -302,125 +298,6 @@ func (im *importer) platformOf(st *stage, env shell.EnvGetter) bool {
 	return true
 }
 
-// sourcesOf resolves what a step reads.
-func (im *importer) sourcesOf(st *stage, s *step) bool {
-	switch c := s.cmd.(type) {
-	case *instructions.CopyCommand:
-		return c.From == "" || im.copySource(st, s, c.From)
-	case *instructions.OnbuildCommand:
-		im.triggerReads(s, c.Expression)
-	case *instructions.RunCommand:
-		for _, f := range s.node.Flags {
-			v, ok := strings.CutPrefix(f, "--mount=")
-			if !ok {
-				continue
-			}
-			m := &mount{fields: mountFields(v)}
-			if name := m.fields["from"]; name != "" {
-				m.from = im.named(name)
-				if m.from.stage == nil && !im.imageName(s, name) {
-					return false
-				}
-			}
-			s.mounts = append(s.mounts, m)
-		}
-	}
-	return true
-}
-
-// triggerReads notes the stages that an ONBUILD instruction names.
-func (im *importer) triggerReads(s *step, text string) {
-	res, err := parser.Parse(strings.NewReader(text))
-	if err != nil {
-		return // an error where it runs, in a stage built on this one
-	}
-	for _, n := range res.AST.Children {
-		cmd, err := instructions.ParseInstructionWithLinter(n, linter.New(&linter.Config{}))
-		if err != nil {
-			return
-		}
-		var names []string
-		switch c := cmd.(type) {
-		case *instructions.CopyCommand:
-			names = append(names, c.From)
-		case *instructions.RunCommand:
-			for _, m := range instructions.GetMounts(c) {
-				names = append(names, m.From)
-			}
-		}
-		for _, name := range names {
-			if st := im.stageNamed(name); st != nil && name != "" {
-				s.reads = append(s.reads, st)
-			}
-		}
-	}
-}
-
-func (im *importer) copySource(st *stage, s *step, from string) bool {
-	if word, _, err := shell.NewLex(rune(im.esc)).ProcessWord(from, mapEnv{}); err != nil || word != from {
-		if err != nil {
-			im.failAt(CodeInvalid, err, s.node)
-		} else {
-			im.errorf(CodeInvalid, s.node, "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround", "BuildKit refuses this, so it cannot be imported.")
-		}
-		return false
-	}
-	if i, err := strconv.Atoi(from); err == nil {
-		if i < 0 || i >= len(im.stages) {
-			im.errorf(CodeInvalid, s.node, fmt.Sprintf("invalid stage index %d", i), "The Dockerfile has %d stages; the first is 0.", len(im.stages))
-			return false
-		}
-		s.from = &source{stage: im.stages[i]}
-		return true
-	}
-	s.from = im.named(from)
-	return s.from.stage != nil || im.imageName(s, from)
-}
-
-// named is the stage or the image of a name.
-func (im *importer) named(name string) *source {
-	if st := im.stageNamed(name); st != nil {
-		return &source{stage: st}
-	}
-	return &source{image: name}
-}
-
-func (im *importer) imageName(s *step, name string) bool {
-	if name == "scratch" {
-		return true
-	}
-	if _, err := reference.ParseNormalizedNamed(name); err != nil {
-		im.errorf(CodeInvalid, s.node, fmt.Sprintf("failed to parse stage name %q: %v", name, err), "It is neither a stage nor an image.")
-		return false
-	}
-	return true
-}
-
-var mountAliases = map[string]string{"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
-
-// mountFields are the options of a --mount by their first names.
-func mountFields(value string) map[string]string {
-	fields, _ := csvvalue.Fields(value, nil) // parsed before
-	out := map[string]string{}
-	for _, f := range fields {
-		k, v, ok := strings.Cut(f, "=")
-		k = strings.ToLower(k)
-		if full := mountAliases[k]; full != "" {
-			k = full
-		}
-		if !ok {
-			v = "true"
-		}
-		if k == "readwrite" { // the two are one option, and the last counts
-			delete(out, "readonly")
-		} else if k == "readonly" {
-			delete(out, "readwrite")
-		}
-		out[k] = v
-	}
-	return out
-}
-
 // deps calls visit for each stage that a stage is made from.
 func (st *stage) deps(visit func(*stage, *step)) {
 	for b := range st.bases {
@@ -507,103 +384,3 @@ func (im *importer) want(st *stage) {
 }
 
 // ---- names ------------------------------------------------------------------
-
-var notName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
-
-// unique makes a name that HCL takes and nothing of the kind has.
-func (im *importer) unique(kind, name, fallback string) string {
-	name = strings.Trim(notName.ReplaceAllString(name, "_"), "_-")
-	if name == "" {
-		name = fallback
-	}
-	if c := name[0]; c >= '0' && c <= '9' {
-		name = fallback + "_" + name
-	}
-	if im.taken[kind] == nil {
-		im.taken[kind] = map[string]bool{}
-	}
-	try := name
-	for i := 2; im.taken[kind][strings.ToLower(try)]; i++ {
-		try = fmt.Sprintf("%s_%d", name, i)
-	}
-	im.taken[kind][strings.ToLower(try)] = true
-	return try
-}
-
-// nameStages gives every stage a name: its own, or one from what it does.
-func (im *importer) nameStages() {
-	im.taken["stage"] = map[string]bool{"default": true, "scratch": true, "context": true}
-	for _, named := range []bool{true, false} {
-		for _, st := range im.stages {
-			if !st.wanted || (st.cmd.Name != "") != named {
-				continue
-			}
-			name := st.cmd.Name
-			if !named {
-				name = im.roleOf(st)
-			}
-			if im.taken["stage"][name] {
-				name += "_stage"
-			}
-			st.name = im.unique("stage", name, "stage")
-		}
-	}
-	for _, st := range im.stages {
-		if st.wanted && st.base != nil {
-			if len(st.bases) > 1 {
-				st.from = im.stageChoice(st)
-			} else {
-				st.from = raw("stage." + st.base.name)
-			}
-		}
-	}
-}
-
-// roleOf names a stage from what it does.
-func (im *importer) roleOf(st *stage) string {
-	last := st.index == len(im.stages)-1
-	runs, copies := 0, 0
-	for _, s := range st.steps {
-		switch c := s.cmd.(type) {
-		case *instructions.RunCommand:
-			runs++
-		case *instructions.CopyCommand:
-			if c.From == "" {
-				copies++
-			}
-		case *instructions.AddCommand:
-			copies++
-		}
-	}
-	base := im.imageBase(st)
-	switch {
-	case last && len(im.stages) > 1:
-		return "runtime"
-	case last:
-		return "app"
-	case runs == 0 && copies == 0 && base != "":
-		return base
-	case runs > 0 && copies > 0:
-		return "build"
-	case runs > 0:
-		return "tools"
-	}
-	return "files"
-}
-
-// imageBase is the last part of the base image's name; "" for none.
-func (im *importer) imageBase(st *stage) string {
-	if st.base != nil || st.cmd.BaseName == "scratch" {
-		return ""
-	}
-	env, _ := im.globals()
-	name, _, err := shell.NewLex(rune(im.esc)).ProcessWord(st.cmd.BaseName, env)
-	if err != nil {
-		return ""
-	}
-	ref, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return ""
-	}
-	return path.Base(reference.Path(ref))
-}
