@@ -47,6 +47,8 @@ func main() {
 		os.Exit(measureChild(os.Args[2:]))
 	case len(os.Args) == 6 && os.Args[1] == childBare:
 		err = bareChild(ctx, os.Args[2], os.Args[3], os.Args[4], os.Args[5])
+	case len(os.Args) == 3 && os.Args[1] == childParse:
+		err = parseChild(os.Args[2])
 	case len(os.Args) == 4 && os.Args[1] == childContext:
 		err = contextChild(ctx, os.Args[2], os.Args[3])
 	default:
