@@ -83,7 +83,7 @@ func TestGoals(t *testing.T) {
 	many.name = manyModules
 	r.compile = &compileResult{sources: []*compiled{many}}
 	for name, want := range map[string][]string{
-		"200 services, nothing changed, built again at once: at":                          {"10.0×", "20.0×"},
+		"200 services, nothing changed, three times in a row: at":                         {"10.0×", "20.0×"},
 		"200 services, nothing changed: at least 25 times as fast as a Bake whose daemon": {"10.0×", "20.0×"},
 		"200 services, nothing changed, images exported: at least":                        {"> 18×", "> 36×"},
 		"200 services, cold: at least twice":                                              {"10.0×", "20.0×"},

@@ -5,7 +5,7 @@
 // Each tool builds on a daemon of its own, of one program: Bake leaves its daemon
 // busy long after it has ended. Runs alternate; the other daemon is stopped
 // (SIGSTOP) while one is measured. Before a run the tool's own daemon has become idle,
-// or has had its time for it, unless it is about a build that follows another at once.
+// or has had its time for it, unless it is about builds that follow each other at once.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
 // Each thing is measured up to -runs times, fewer when that takes longer than -enough.

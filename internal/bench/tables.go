@@ -11,7 +11,7 @@ const reposText = "A service has files of its own, a step that runs on a toolcha
 	"*hbuild* has a module a service, found by its file; *one file* has a for_each over the services' directories in one file. " +
 	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
-	"Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *built again at once* is a build that directly follows another, as when one works. " +
+	"Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works. " +
 	"Each size has new daemons. *runs* says of how many runs a time is the fastest, in the order of the tools."
 
 // describe adds the tables of all sizes.
