@@ -29,7 +29,7 @@ corpus:
 	$(GO) run ./internal/corpus/cmd/corpus $(CORPUS)
 
 SIZES ?= 1,10,50,200,1000
-RUNS ?= 4
+RUNS ?= 3
 ## bench: how long compiling and building take, beside Bake (about 40 minutes); SIZES=, RUNS=; writes bench/results.md
 .PHONY: bench
 bench: tools bin/hbuild bin/buildkitd bin/buildx

@@ -124,7 +124,7 @@ func TestRuns(t *testing.T) {
 		run   int
 		spent time.Duration
 		want  bool
-	}{{0, time.Hour, true}, {1, 29 * time.Second, true}, {1, 30 * time.Second, false}, {3, 0, false}} {
+	}{{0, time.Hour, true}, {1, time.Hour, true}, {2, 29 * time.Second, true}, {2, 30 * time.Second, false}, {3, 0, false}} {
 		if o.again(c.run, c.spent) != c.want {
 			t.Errorf("run %d after %s", c.run, c.spent)
 		}

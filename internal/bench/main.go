@@ -8,7 +8,8 @@
 // or has had its time for it, unless it is about builds that follow each other at once.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
-// Each thing is measured up to -runs times, fewer when that takes longer than -enough.
+// Each thing is measured up to -runs times, but twice only when that takes longer than
+// -enough.
 // A tool that does not end within -limit is not asked for the same again, nor for what
 // is more.
 package main

@@ -385,7 +385,7 @@ func (r *runner) upload(ctx context.Context, j *job) error {
 	if j.solveOnly || !j.hasImage || len(opt.Exports) == 0 {
 		return nil
 	}
-	if err := r.acquire(ctx); err != nil {
+	if err := r.acquire(ctx, j); err != nil {
 		return err
 	}
 	defer r.release()

@@ -67,7 +67,7 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 			return err
 		}
 	}
-	if err := r.acquire(ctx); err != nil {
+	if err := r.acquire(ctx, j); err != nil {
 		return err
 	}
 	// What is exported without a wait is solved once, not twice.
@@ -86,7 +86,7 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 		if err := r.awaitEffects(ctx, j); err != nil {
 			return err
 		}
-		if err := r.acquire(ctx); err != nil {
+		if err := r.acquire(ctx, j); err != nil {
 			return err
 		}
 		defer r.release()
@@ -140,16 +140,17 @@ func (r *runner) await(ctx context.Context, addrs []string) error {
 	return nil
 }
 
-func (r *runner) acquire(ctx context.Context) error {
-	select {
-	case r.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ErrSkipped
+// acquire waits for the job's turn: the one that it has since the build began, or the
+// next.
+func (r *runner) acquire(ctx context.Context, j *job) error {
+	t := j.turn
+	if j.turn = nil; t == nil {
+		t = r.slots.ask()
 	}
+	return r.slots.wait(ctx, t)
 }
 
-func (r *runner) release() { <-r.slots }
+func (r *runner) release() { r.slots.release() }
 
 // lowerAndSolve solves, in the main build, what no build of its own will solve:
 // a job that exports its image is solved there, unless nothing may be exported

@@ -57,7 +57,7 @@ func (r *runner) prepare(ctx context.Context) error {
 	if parallel <= 0 {
 		parallel = DefaultParallel
 	}
-	r.slots = make(chan struct{}, parallel)
+	r.slots = newSlots(parallel)
 	if r.tracker, err = newTracker(r.req.Progress, secrets, len(r.jobs)); err != nil {
 		return err
 	}

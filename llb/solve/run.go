@@ -43,7 +43,7 @@ type runner struct {
 	mounts   map[string]fsutil.FS // the contexts, which the session shows
 	resolver resolver
 	sessions atomic.Int64
-	slots    chan struct{}
+	slots    *slots
 	cancel   context.CancelCauseFunc
 	solved   barrier  // of an atomic call
 	uploaded barrier  // likewise
@@ -65,6 +65,7 @@ type job struct {
 	attest                        map[string]string
 	required                      bool // another job waits for its effects
 	tested                        bool // its tests had passed when its turn came
+	turn                          *turn // to be solved; nil before it has asked, and after
 
 	lowered []*Lowered // all platforms' images, then files
 	steps   []digest.Digest
@@ -202,6 +203,9 @@ func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, 
 	start := func(tests bool) {
 		for _, j := range r.jobs {
 			if j.Test == tests {
+				if len(j.Requires) == 0 || r.req.Atomic { // else its turn is when those are done
+					j.turn = r.slots.ask()
+				}
 				all.Go(func() {
 					defer close(j.done)
 					r.runJob(ctx, c, j)
