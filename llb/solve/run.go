@@ -63,8 +63,8 @@ type job struct {
 	ownFiles                      bool   // files leave by a build of the job's own
 	imports, exports              []client.CacheOptionsEntry
 	attest                        map[string]string
-	required                      bool // another job waits for its effects
-	tested                        bool // its tests had passed when its turn came
+	required                      bool  // another job waits for its effects
+	tested                        bool  // its tests had passed when its turn came
 	turn                          *turn // to be solved; nil before it has asked, and after
 
 	lowered []*Lowered // all platforms' images, then files
