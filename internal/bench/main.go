@@ -66,7 +66,7 @@ func parent(ctx context.Context) error {
 	sizes := flag.String("sizes", "1,10,50,200,1000", "numbers of services")
 	flag.StringVar(&o.hbuild, "hbuild", "bin/hbuild", "the hbuild program")
 	flag.StringVar(&o.buildx, "buildx", "bin/buildx", "the buildx program; empty measures hbuild alone")
-	flag.IntVar(&o.runs, "runs", 4, "how often each thing is measured at most")
+	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured at most")
 	flag.DurationVar(&o.enough, "enough", 50*time.Second, "a tool's runs of one thing, once they took this long, are enough")
 	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run may take; a tool that took longer is not asked for more of the same")
 	flag.StringVar(&o.parts, "parts", "compile,targets,context", "which of them to measure")

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	bk "github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 	"github.com/hbuild/hbuild/lang/diag"
@@ -126,23 +126,21 @@ func (l *lowering) marshal(ctx context.Context) {
 // until the first is there.
 func (l *lowering) definitions(ctx context.Context) (errs []error) {
 	errs = make([]error, len(l.out))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(l.out)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(l.out); i = int(next.Add(1)) - 1 {
-				if l.out[i] == nil {
-					continue
-				}
-				if def, err := l.out[i].Definition(ctx); err != nil {
-					errs[i] = err
-				} else {
-					l.defs[i] = def
-				}
+	var eg errgroup.Group
+	eg.SetLimit(runtime.GOMAXPROCS(0))
+	for i, res := range l.out {
+		if res == nil {
+			continue
+		}
+		eg.Go(func() error {
+			def, err := res.Definition(ctx)
+			if errs[i] = err; err == nil {
+				l.defs[i] = def
 			}
+			return nil // all of them are reported
 		})
 	}
-	wg.Wait()
+	_ = eg.Wait()
 	return errs
 }
 

@@ -237,7 +237,7 @@ func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered f
 // build takes it four more questions.
 func (r *runner) solveAndExport(ctx context.Context, j *job, outputs []output, lowered func(*job, int) *Lowered, opt client.SolveOpt) (*client.SolveResponse, error) {
 	stream := r.tracker.stream(j.label())
-	if !r.plain(j, outputs) {
+	if !r.oneDefinition(j, outputs) {
 		return r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 			return r.imageResult(ctx, c, j, lowered)
 		}, stream)
@@ -253,9 +253,9 @@ func (r *runner) solveAndExport(ctx context.Context, j *job, outputs []output, l
 	return r.client.Solve(ctx, l.Definition, opt, stream)
 }
 
-// plain reports whether a job's image is one definition and its configuration, and goes to
+// oneDefinition reports whether a job's image is one definition and its configuration, and goes to
 // BuildKit's own image exporter.
-func (r *runner) plain(j *job, outputs []output) bool {
+func (r *runner) oneDefinition(j *job, outputs []output) bool {
 	l := j.image(0)
 	if len(j.Builds) != 1 || j.Index || len(j.attest) > 0 || r.engine.docker {
 		return false

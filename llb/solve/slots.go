@@ -7,7 +7,9 @@ import (
 )
 
 // slots bounds how many jobs are at work at once. Who asks first is served first: targets
-// are built in the order of the request, and tests before what waits for them.
+// are built in the order of the request, and tests before what waits for them. A place in
+// the queue is taken without waiting, before the job's goroutine begins; with a semaphore
+// the order would be that in which goroutines happen to run.
 type slots struct {
 	mu    sync.Mutex
 	free  int
