@@ -39,12 +39,15 @@ type daemon struct {
 	records bool // the builds on it are recorded in its history
 }
 
-func startDaemon(ctx context.Context) (*daemon, error) {
-	i, err := testengine.Launch(ctx, os.Stderr)
-	if err != nil {
-		return nil, err
+// startDaemon starts one whose state is in the directory, or where that of tests is.
+func startDaemon(ctx context.Context, state string) (d *daemon, err error) {
+	d = &daemon{}
+	if state == "" {
+		d.Instance, err = testengine.Launch(ctx, os.Stderr)
+	} else {
+		d.Instance, err = testengine.LaunchIn(ctx, state, os.Stderr)
 	}
-	return &daemon{Instance: i}, nil
+	return d, err
 }
 
 // cpu is the processor time that the daemon has used, with that of the processes

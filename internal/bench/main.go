@@ -8,8 +8,9 @@
 // or has had its time for it, unless it is about builds that follow each other at once.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
-// Each thing is measured up to -runs times, but twice only when that takes longer than
-// -enough.
+// Each thing is measured -runs times, but twice only when that takes longer than
+// -enough, and more often, if goals are about its size, while all its runs took less
+// than -brief.
 // A tool that does not end within -limit is not asked for the same again, nor for what
 // is more.
 package main
@@ -33,9 +34,10 @@ type options struct {
 	hbuild, buildx string
 	sizes          []int
 	runs           int
-	enough         time.Duration
+	enough, brief  time.Duration
 	limit          time.Duration
 	parts          string
+	state          string // the directory of the daemons' state; "" is where that of tests is
 	out            string
 }
 
@@ -66,10 +68,11 @@ func parent(ctx context.Context) error {
 	sizes := flag.String("sizes", "1,10,50,200,1000", "numbers of services")
 	flag.StringVar(&o.hbuild, "hbuild", "bin/hbuild", "the hbuild program")
 	flag.StringVar(&o.buildx, "buildx", "bin/buildx", "the buildx program; empty measures hbuild alone")
-	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured at most")
+	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured, if it takes neither long nor short")
 	flag.DurationVar(&o.enough, "enough", 50*time.Second, "a tool's runs of one thing, once they took this long, are enough")
+	flag.DurationVar(&o.brief, "brief", 20*time.Second, "while a tool's runs of one thing took less, they may be more than -runs")
 	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run may take; a tool that took longer is not asked for more of the same")
-	flag.StringVar(&o.parts, "parts", "compile,targets,context", "which of them to measure")
+	flag.StringVar(&o.parts, "parts", "compile,targets,memory,context", "which of them to measure")
 	flag.StringVar(&o.out, "o", "", "the file to write, in Markdown")
 	flag.Parse()
 	if flag.NArg() > 0 || o.runs < 1 {
@@ -100,7 +103,7 @@ func measureAll(ctx context.Context, o options, rep *report) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, *report) error
-	}{{"compile", compiling}, {"targets", targets}, {"context", contexts}} {
+	}{{"compile", compiling}, {"targets", targets}, {"memory", inMemory}, {"context", contexts}} {
 		if !strings.Contains(o.parts, part.name) || ctx.Err() != nil {
 			continue
 		}

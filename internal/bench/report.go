@@ -22,6 +22,7 @@ type report struct {
 
 	compile *compileResult
 	repos   *monorepos
+	memory  *monorepos // of daemons that keep their state in memory
 	shared  *sharedResult
 }
 
@@ -50,7 +51,7 @@ func (r *report) ended(err error) {
 func (r *report) document() *document {
 	d := &document{}
 	d.heading("Measurements")
-	text := "`make bench` made this file. Times are the fastest of a few runs, and of fewer where they take long; trust the ratios of one machine rather than the figures of two."
+	text := "`make bench` made this file. Times are the fastest of some runs, and of fewer where they take long; trust the ratios of one machine rather than the figures of two."
 	switch {
 	case r.failed != "":
 		text += " **Not all could be measured:** " + strings.ReplaceAll(r.failed, "\n", " ")
@@ -67,6 +68,9 @@ func (r *report) document() *document {
 	}
 	if r.repos != nil {
 		r.repos.describe(d)
+	}
+	if r.memory != nil {
+		r.memory.describeMemory(d)
 	}
 	if r.shared != nil {
 		r.shared.describe(d)
@@ -139,7 +143,9 @@ func (d *document) table(t *table)     { d.blocks = append(d.blocks, block{table
 // explained adds a table with what it says, unless it has no rows.
 func (d *document) explained(text string, t *table) {
 	if len(t.rows) > 1 {
-		d.paragraph(text)
+		if text != "" {
+			d.paragraph(text)
+		}
 		d.table(t)
 	}
 }

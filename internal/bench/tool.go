@@ -88,7 +88,7 @@ func startTools(ctx context.Context, o options, counted bool) (tools []*tool, en
 	}
 	for _, t := range start {
 		t.limit, t.scenarios = o.limit, len(scenarios)
-		if t.daemon, err = startDaemon(ctx); err != nil {
+		if t.daemon, err = startDaemon(ctx, o.state); err != nil {
 			return nil, nil, err
 		}
 		tools = append(tools, t)

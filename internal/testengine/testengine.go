@@ -45,8 +45,19 @@ type Instance struct {
 	pipe     io.Closer
 }
 
-// Launch starts a registry and a daemon whose state is in a new directory, which [Instance.Stop] removes.
+// Launch starts a registry and a daemon whose state is in a new directory beside the base images, which
+// [Instance.Stop] removes: not in the temporary directory, which is memory on many machines and where
+// overlayfs may not work.
 func Launch(ctx context.Context, log io.Writer) (*Instance, error) {
+	d, err := testimage.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
+	return LaunchIn(ctx, filepath.Dir(d), log)
+}
+
+// LaunchIn is [Launch] with the new directory in parent, where overlayfs must work.
+func LaunchIn(ctx context.Context, parent string, log io.Writer) (*Instance, error) {
 	daemon, err := Buildkitd()
 	if err != nil {
 		return nil, err
@@ -55,7 +66,7 @@ func Launch(ctx context.Context, log io.Writer) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := stateDir()
+	dir, err := stateDir(parent)
 	if err != nil {
 		return nil, errors.Join(err, reg.Stop())
 	}
@@ -94,17 +105,11 @@ func (i *Instance) Stop() error {
 	return errors.Join(err, i.registry.Stop(), os.RemoveAll(i.dir))
 }
 
-// stateDir is beside the base images rather than in the temporary directory, which is memory on many
-// machines and where overlayfs may not work.
-func stateDir() (string, error) {
-	d, err := testimage.DefaultDir()
-	if err != nil {
+func stateDir(parent string) (string, error) {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(d), 0o755); err != nil {
-		return "", err
-	}
-	return os.MkdirTemp(filepath.Dir(d), "testengine-")
+	return os.MkdirTemp(parent, "testengine-")
 }
 
 // Env is an environment of the given variables over the process's own, for [engine.Options].

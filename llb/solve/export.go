@@ -46,8 +46,42 @@ func (r *runner) exportJob(ctx context.Context, c gateway.Client, j *job) error 
 			}
 		}
 	}
+	if j.cacheApart() {
+		return r.exportCache(ctx, j)
+	}
 	return nil
 }
+
+// cacheApart says that the job's cache leaves by a build of its own: that of an output
+// takes along the cache of what it exports, which is the image or the files.
+func (j *job) cacheApart() bool {
+	return len(j.exports) > 0 && (len(j.outputs) == 0 || j.hasImage && j.hasFiles)
+}
+
+// exportCache writes the cache of all that the job was lowered to, as one result that
+// goes nowhere.
+func (r *runner) exportCache(ctx context.Context, j *job) error {
+	opt := r.exportOpt(j, slices.ContainsFunc(j.imports, localCache) || slices.ContainsFunc(j.exports, localCache))
+	opt.CacheExports = cloneCache(j.exports)
+	_, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		var all []fileRef
+		for kind, lowered := range []func(*job, int) *Lowered{(*job).image, (*job).fileSystem} {
+			refs, err := r.solveAll(ctx, c, j, lowered)
+			if err != nil {
+				return nil, err
+			}
+			for i, ref := range refs {
+				if ref != nil {
+					all = append(all, fileRef{id: fmt.Sprintf("%d.%d", kind, i), ref: ref})
+				}
+			}
+		}
+		return resultOf(all)
+	}, r.tracker.stream(j.label()))
+	return err
+}
+
+func localCache(e client.CacheOptionsEntry) bool { return e.Type == "local" }
 
 // exportFiles writes a job's files at once, not with those of all the others.
 func (r *runner) exportFiles(ctx context.Context, j *job) error {
@@ -187,10 +221,13 @@ func (r *runner) exportOpt(j *job, ownSession bool) client.SolveOpt {
 
 // export sends what a job was lowered to to its outputs.
 func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered func(*job, int) *Lowered) error {
-	local := func(e client.CacheOptionsEntry) bool { return e.Type == "local" }
-	own := slices.ContainsFunc(outputs, output.here) || slices.ContainsFunc(j.imports, local) || slices.ContainsFunc(j.exports, local)
+	var cache []client.CacheOptionsEntry
+	if !j.cacheApart() {
+		cache = cloneCache(j.exports)
+	}
+	own := slices.ContainsFunc(outputs, output.here) || slices.ContainsFunc(j.imports, localCache) || slices.ContainsFunc(cache, localCache)
 	opt := r.exportOpt(j, own)
-	opt.CacheExports = cloneCache(j.exports)
+	opt.CacheExports = cache
 	for k, v := range j.attest {
 		opt.FrontendAttrs[k] = v
 	}

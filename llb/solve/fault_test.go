@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,9 +16,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/identity"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/hbuild/hbuild/internal/testengine"
 )
 
 func TestCaches(t *testing.T) {
@@ -42,6 +46,63 @@ func TestCaches(t *testing.T) {
 	j.CacheTo, j.CacheFrom = []string{"127.0.0.1:1/cache:1"}, nil
 	if _, err := run(t, Request{Root: root, Jobs: []Job{j}}); !errors.Is(err, ErrRegistry) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestCacheOfWhatIsMade: cache_to has all steps of a target, whether or not something
+// is exported, and a step whose result comes from an imported cache did not run, though
+// its download is reported as the step's work.
+func TestCacheOfWhatIsMade(t *testing.T) {
+	own, err := testengine.Launch(t.Context(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	c, err := client.New(t.Context(), own.Engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	made := func() Lower { return state(shell("echo " + identity.NewID() + " >/f")) } // an image in the store keeps its steps
+	files := FileOutput{Path: "f"}
+	both := filesJob("target.both", made(), files)
+	both.Builds[0].Image = made()
+	for name, j := range map[string]Job{"files": filesJob("target.f", made(), files), "an image": imageJob("target.i", made()), "both": both} {
+		for _, out := range []string{"type=cacheonly", ""} {
+			if j.Outputs = nil; out != "" {
+				j.Outputs = []string{out}
+			}
+			root := t.TempDir()
+			j.CacheTo, j.CacheFrom = []string{"type=local,dest=cache,mode=max"}, nil
+			for _, want := range []string{StepRun, StepCached} {
+				res, err := Run(t.Context(), c, Request{Root: root, Jobs: []Job{j}})
+				if err != nil {
+					t.Fatalf("%s, %q: %v", name, out, err)
+				}
+				steps := res.Jobs[0].Steps
+				for _, s := range steps {
+					if s.State != want || want == StepCached && s.DurationMS != 0 {
+						t.Errorf("%s, %q: %+v, want %s", name, out, s, want)
+					}
+				}
+				if len(steps) == 0 {
+					t.Errorf("%s, %q: no steps", name, out)
+				}
+				if err := c.Prune(t.Context(), nil, client.PruneAll); err != nil {
+					t.Fatal(err)
+				}
+				j.CacheTo, j.CacheFrom = nil, []string{"type=local,src=cache"}
+			}
+		}
+		j.CacheTo, j.CacheFrom = []string{"127.0.0.1:1/cache:1"}, nil
+		if _, err := Run(t.Context(), c, Request{Root: t.TempDir(), Jobs: []Job{j}}); !errors.Is(err, ErrRegistry) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	empty := imageJob("target.e", state(llb.Scratch()))
+	empty.Outputs, empty.CacheTo = []string{"type=cacheonly"}, []string{"type=local,dest=cache"}
+	if _, err := Run(t.Context(), c, Request{Root: t.TempDir(), Jobs: []Job{empty}}); err != nil {
+		t.Errorf("nothing to export: %v", err)
 	}
 }
 

@@ -71,6 +71,7 @@ type vertex struct {
 type interval struct {
 	took   time.Duration
 	worked bool // it completed without a cache hit
+	found  bool // it completed with one
 	failed bool
 }
 
@@ -260,7 +261,10 @@ func (t *tracker) update(id int, in *client.Vertex) bool {
 	v.errored, v.canceled = in.Error != "", strings.HasSuffix(in.Error, context.Canceled.Error())
 	if in.Started != nil && in.Completed != nil {
 		v.intervals[*in.Started] = interval{
-			took: in.Completed.Sub(*in.Started), worked: !in.Cached && in.Error == "", failed: in.Error != "" && !v.canceled,
+			took:   in.Completed.Sub(*in.Started),
+			worked: !in.Cached && in.Error == "",
+			found:  in.Cached && in.Error == "",
+			failed: in.Error != "" && !v.canceled,
 		}
 	}
 	return true

@@ -1,6 +1,10 @@
 package solve
 
 import (
+	"maps"
+	"slices"
+	"time"
+
 	"github.com/hashicorp/hcl/v2"
 	digest "github.com/opencontainers/go-digest"
 )
@@ -64,18 +68,20 @@ func (t *tracker) results(steps []digest.Digest, complete bool) (out []StepResul
 	return out
 }
 
-// worked says whether a vertex did its work, as opposed to finding it done.
+// worked says whether a vertex did its work, as opposed to finding it done. What it
+// does after its result was found is a download from an imported cache.
 func (v *vertex) worked(rootless bool) bool {
-	n := 0
-	for _, i := range v.intervals {
-		if i.worked {
-			n++
+	for _, start := range slices.SortedFunc(maps.Keys(v.intervals), time.Time.Compare) {
+		switch i := v.intervals[start]; {
+		case i.found:
+			return false
+		case i.worked && rootless:
+			rootless = false // that was its cache key
+		case i.worked:
+			return true
 		}
 	}
-	if rootless {
-		n--
-	}
-	return n > 0
+	return false
 }
 
 // failed says whether the last that was heard of a vertex is that it failed.

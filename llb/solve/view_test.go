@@ -119,6 +119,45 @@ func TestStepsOfFailedJobs(t *testing.T) {
 	}
 }
 
+// TestWorked: what a step does once its result was found is a download, and the
+// first that is heard of one without inputs is its cache key.
+func TestWorked(t *testing.T) {
+	const work, found, broken = "work", "found", "broken"
+	for _, c := range []struct {
+		heard    []string // one after the other
+		rootless bool
+		want     bool
+	}{
+		{heard: nil, want: false},
+		{heard: []string{work}, want: true},
+		{heard: []string{found}, want: false},
+		{heard: []string{found, work}, want: false},
+		{heard: []string{broken, work}, want: true},
+		{heard: []string{work}, rootless: true, want: false},
+		{heard: []string{work, work}, rootless: true, want: true},
+		{heard: []string{work, found, work}, rootless: true, want: false},
+	} {
+		tr := &tracker{vertexes: map[digest.Digest]*vertex{}, kept: map[int][]*vertex{}}
+		start := time.Now()
+		for _, h := range c.heard {
+			begin, end := start, start.Add(time.Millisecond)
+			v := &client.Vertex{Digest: "d", Started: &begin, Completed: &end, Cached: h != work}
+			if h == broken {
+				v.Error = "blob not found"
+			}
+			tr.update(1, v)
+			start = end
+		}
+		v := tr.vertexes["d"]
+		if v == nil {
+			v = &vertex{}
+		}
+		if got := v.worked(c.rootless); got != c.want {
+			t.Errorf("%q, without inputs %v: %v", c.heard, c.rootless, got)
+		}
+	}
+}
+
 // TestNewView: when names are shown, and when what is cached is not.
 func TestNewView(t *testing.T) {
 	for _, c := range []struct {
