@@ -160,7 +160,23 @@ func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *
 	if t.Push && len(t.Tags) == 0 && !n.Bad {
 		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s pushes an image without a name", inst.Addr), "Set tags, or drop push.")
 	}
+	if n.Image == nil && r.get("image") == nil {
+		ev.imageless(t, n)
+	}
 	return t
+}
+
+// imageless reports what a target without an image says of it. What defaults say is
+// not meant for one target.
+func (ev *Evaluator) imageless(t *ir.Target, n *lang.Target) {
+	for _, given := range []struct {
+		name string
+		is   bool
+	}{{"tags", len(t.Tags) > 0}, {"push", t.Push}, {"labels", len(t.Labels) > 0}, {"annotations", len(t.Annotations) > 0}, {"attest", len(t.Attest) > 0}} {
+		if a := lang.AttrOf(n, given.name); a != nil && given.is {
+			ev.errorf(diag.NoImage, a.SrcRange, fmt.Sprintf("%s has %s, and no image", t.Addr, given.name), "It says what becomes of the target's image. Set image = stage.NAME, or drop %s.", given.name)
+		}
+	}
 }
 
 // newTarget begins a target for an instance: what all of a module's targets have.

@@ -15,7 +15,8 @@ import (
 
 // ended is a run that took so long and so much.
 func ended(wall time.Duration, memory int64) *took {
-	return &took{usage: usage{Wall: wall, CPU: wall, Memory: memory}, Walls: []time.Duration{wall}}
+	var t *took
+	return t.add(&took{usage: usage{Wall: wall, CPU: wall, Memory: memory}})
 }
 
 // measured is a report of two sizes, in which Bake did not come to the end.
@@ -56,8 +57,8 @@ func TestTables(t *testing.T) {
 		{m.timeTable(), "200, " + nameImages, []string{"10.0 s", "5.00 s", "> 180 s", "> 18×", "> 36×", "1, 1, –"}},
 		{m.timeTable(), "1000, cold", []string{"9.00 s", "6.00 s", "> 180 s", "> 20×", "> 30×", "1, 1, –"}},
 		{m.timeTable(), "1000, " + nameUnchanged, []string{"18.0 s", "12.0 s", "not tried", "", "", "1, 1, –"}},
-		{m.medianTable(), "200, cold", []string{"2.00 s", "1.00 s", "20.0 s", "10.0×", "20.0×"}},
-		{m.medianTable(), "200, " + nameImages, []string{"10.0 s", "5.00 s", "", "", ""}},
+		{m.spreadTable(), "200, cold", []string{"2.00 s to 2.00 s", "1.00 s to 1.00 s", "20.0 s to 20.0 s"}},
+		{m.spreadTable(), "200, " + nameImages, []string{"10.0 s to 10.0 s", "5.00 s to 5.00 s", ""}},
 		{m.bareTable(), "200, " + nameUnchanged, []string{"4.00 s", "1.00 s", "4.00×", "2.00 s", "", ""}},
 		{m.costTable(), "200, cold", []string{"50 MB", "40 MB", "100 MB", "0.50×", "0.40×", "2.00 s", "1.00 s", "20.0 s", ""}},
 		{m.growthTable(), "one file changed : nothing changed, 200", []string{"2.00×", "2.00×", "2.00×", "2.00×"}},
@@ -144,12 +145,14 @@ func TestRuns(t *testing.T) {
 	if one := (options{runs: 1, brief: time.Hour}); one.most() != 1 || one.again(goalSize, 1, 0) {
 		t.Error("what was asked for once is measured twice")
 	}
-	var best *took
-	for _, run := range []*took{ended(3, 10), ended(1, 30), ended(2, 20)} {
-		best = best.add(run)
+	var middle *took
+	for i, want := range []time.Duration{3, 1, 2, 2} {
+		if middle = middle.add(ended([]time.Duration{3, 1, 2, 4}[i]*time.Second, int64(30-i))); middle.Wall != want*time.Second {
+			t.Errorf("after %d runs: %s", i+1, middle.Wall)
+		}
 	}
-	if best.Wall != 1 || best.Memory != 30 || len(best.Walls) != 3 || best.median() != 2 {
-		t.Errorf("the best is %+v", best)
+	if middle.Memory != 30 || middle.spread() != "1.00 s to 4.00 s" {
+		t.Errorf("%d, %s", middle.Memory, middle.spread())
 	}
 }
 

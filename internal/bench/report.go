@@ -51,7 +51,7 @@ func (r *report) ended(err error) {
 func (r *report) document() *document {
 	d := &document{}
 	d.heading("Measurements")
-	text := "`make bench` made this file. Times are the fastest of some runs, and of fewer where they take long; trust the ratios of one machine rather than the figures of two."
+	text := "`make bench` made this file. Times are medians of some runs, of fewer where they take long; trust the ratios of one machine rather than the figures of two."
 	switch {
 	case r.failed != "":
 		text += " **Not all could be measured:** " + strings.ReplaceAll(r.failed, "\n", " ")

@@ -12,7 +12,7 @@ const reposText = "A service has files of its own, a step that runs on a toolcha
 	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
 	"Daemons keep their state on the disk. Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works, or a CI does. " +
-	"Each size has new daemons. *runs* says of how many runs a time is the fastest, in the order of the tools."
+	"Each size has new daemons. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
 
 // describe adds the tables of all sizes.
 func (m *monorepos) describe(d *document) {
@@ -22,7 +22,7 @@ func (m *monorepos) describe(d *document) {
 	if len(m.notes) > 0 {
 		d.paragraph("What did not end, or failed, was not tried again, and neither was what comes below it:\n\n- " + strings.Join(m.notes, "\n- "))
 	}
-	d.explained("The median of the same runs (of two the faster):", m.medianTable())
+	d.explained("The fastest and the slowest of the same runs:", m.spreadTable())
 	d.explained("*bare* is the limit: the same solves, or exports, of the same definitions by a client that does nothing else: one session, no files read but contexts, nothing shown. Compiling is not in it.", m.bareTable())
 	d.explained("The client's memory, at most at a time. *cpu* is processor time of the client and its daemon until the client ends, *after* what Bake's daemon then goes on using.", m.costTable())
 	d.explained("What a change costs, and what the time, and the processor time, grow by:", m.growthTable())
@@ -33,6 +33,7 @@ func (m *monorepos) describeMemory(d *document) {
 	d.heading("Growth without a disk")
 	d.paragraph("The same builds by hbuild alone, with daemons that keep their state in memory (a tmpfs). BuildKit writes its databases after each step and waits until they are on the disk; how long that takes depends on what else the disk has to write, and on a rented machine on how much was written before. Without it the times grow as the work does.")
 	d.table(m.timeTable())
+	d.explained("The fastest and the slowest of the same runs:", m.spreadTable())
 	d.explained("", m.growthTable())
 	if len(m.notes) > 0 {
 		d.paragraph("What did not end, or failed:\n\n- " + strings.Join(m.notes, "\n- "))
@@ -67,7 +68,7 @@ func (m *monorepos) timeTable() *table {
 			tk := m.get(size, sc.name, tool)
 			row = append(row, tk.time())
 			if tk.ended() {
-				runs = append(runs, fmt.Sprint(len(tk.Walls)))
+				runs = append(runs, fmt.Sprint(len(tk.all)))
 			} else {
 				runs = append(runs, "–")
 			}
@@ -106,25 +107,17 @@ func faster(b, a *took) string {
 	return ""
 }
 
-// medianTable is [monorepos.timeTable] of medians, without what did not end.
-func (m *monorepos) medianTable() *table {
+// spreadTable is how much the runs differed.
+func (m *monorepos) spreadTable() *table {
 	t := newTable(append([]string{"services, scenario"}, m.tools...)...)
-	if m.hasBake() {
-		t.rows[0] = append(t.rows[0], "Bake : hbuild", "Bake : one file")
-	}
 	m.forAll(func(size int, sc scenario, name string) {
 		row := []string{name}
-		median := func(tool string) time.Duration {
-			if tk := m.get(size, sc.name, tool); tk.ended() {
-				return tk.median()
-			}
-			return 0
-		}
 		for _, tool := range m.tools {
-			row = append(row, seconds(median(tool)))
-		}
-		if m.hasBake() {
-			row = append(row, ratio(median(nameBake), median(nameHbuild)), ratio(median(nameBake), median(nameOneFile)))
+			cell := ""
+			if tk := m.get(size, sc.name, tool); tk.ended() {
+				cell = tk.spread()
+			}
+			row = append(row, cell)
 		}
 		t.row(row...)
 	})

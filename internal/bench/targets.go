@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,35 +74,39 @@ func appendTo(file, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// took is what one scenario took of a tool: the fastest of its runs, with the largest
-// memory of all of them.
+// took is what one scenario took of a tool: the run in the middle, by its time, with the
+// largest memory of all: in the fastest the machine was faster, too.
 type took struct {
 	usage
-	Walls         []time.Duration // of all runs
-	Daemon, After time.Duration   // processor time of the daemon, during and after
-	Busy          bool            // it was not idle even then
-	Bare          time.Duration   // the same by a bare client
-	Late          time.Duration   // it did not end within this; 0: it did
-	Broken        bool            // it ended with an error
+	all           []*took       // the runs, fastest first
+	Daemon, After time.Duration // processor time of the daemon, during and after
+	Busy          bool          // it was not idle even then
+	Bare          time.Duration // the same by a bare client
+	Late          time.Duration // it did not end within this; 0: it did
+	Broken        bool          // it ended with an error
 }
 
-// add is t with one more run.
+// add is t with one more run. Of two the faster is the one in the middle.
 func (t *took) add(run *took) *took {
-	if t == nil {
-		run.Walls = []time.Duration{run.Wall}
-		return run
+	all := []*took{run}
+	if t != nil {
+		all = append(all, t.all...)
 	}
-	best := *run
-	if t.Wall < run.Wall {
-		best = *t
+	slices.SortFunc(all, func(a, b *took) int { return cmp.Compare(a.Wall, b.Wall) })
+	middle := *all[(len(all)-1)/2]
+	middle.all = all
+	for _, r := range all {
+		middle.Memory = max(middle.Memory, r.Memory)
 	}
-	best.Walls, best.Memory = append(t.Walls, run.Wall), max(t.Memory, run.Memory)
-	return &best
+	if t != nil {
+		middle.Bare = t.Bare
+	}
+	return &middle
 }
 
-// median is the time of the run in the middle, of two the faster.
-func (t *took) median() time.Duration {
-	return slices.Sorted(slices.Values(t.Walls))[(len(t.Walls)-1)/2]
+// spread is the time of the fastest run and of the slowest.
+func (t *took) spread() string {
+	return seconds(t.all[0].Wall) + " to " + seconds(t.all[len(t.all)-1].Wall)
 }
 
 // ended says whether there is anything to compare.
@@ -301,6 +306,7 @@ func bareRuns(ctx context.Context, o options, m *monorepos, tools []*tool, dirs 
 			continue
 		}
 		var spent time.Duration
+		var walls []time.Duration
 		for run := range o.most() {
 			if !o.again(size, run, spent) {
 				break
@@ -312,9 +318,8 @@ func bareRuns(ctx context.Context, o options, m *monorepos, tools []*tool, dirs 
 				break
 			}
 			spent += time.Since(started)
-			if tk.Bare == 0 || wall < tk.Bare {
-				tk.Bare = wall
-			}
+			walls = append(walls, wall)
+			tk.Bare = slices.Sorted(slices.Values(walls))[(len(walls)-1)/2]
 			progress("%d services, %s: bare client for %s %s", size, sc.name, t.name, seconds(wall))
 		}
 	}

@@ -113,6 +113,7 @@ const (
 	BadAddress         Code = "HB3045" // git() or http() of what is no such address
 
 	BadModuleSource Code = "HB3047" // a source that is no directory with hbuild files
+	NoImage         Code = "HB3048" // tags, labels … of a target without an image
 
 	UnknownOutput Code = "HB3046" // an artifact of an output that the stage does not have
 
