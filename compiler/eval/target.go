@@ -154,20 +154,22 @@ func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *
 	for _, p := range plats {
 		ev.addBuild(t, inst, &p)
 	}
-	if n.Image == nil && n.Files == nil && r.get("image") == nil && r.get("files") == nil && !n.Bad {
+	if n.Bad {
+		return t // what it seems not to have may be what could not be read
+	}
+	switch hasImage := n.Image != nil || r.get("image") != nil; {
+	case !hasImage && n.Files == nil && r.get("files") == nil:
 		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s makes nothing", inst.Addr), "Set image = stage.NAME, or files = { \"host/path\" = artifact.NAME }, or both.")
-	}
-	if t.Push && len(t.Tags) == 0 && !n.Bad {
-		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s pushes an image without a name", inst.Addr), "Set tags, or drop push.")
-	}
-	if n.Image == nil && r.get("image") == nil {
+	case !hasImage:
 		ev.imageless(t, n)
+	case t.Push && len(t.Tags) == 0:
+		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s pushes an image without a name", inst.Addr), "Set tags, or drop push.")
 	}
 	return t
 }
 
-// imageless reports what a target without an image says of it. What defaults say is
-// not meant for one target.
+// imageless reports what a target without an image says of it. What its defaults say is
+// meant for others, and is dropped.
 func (ev *Evaluator) imageless(t *ir.Target, n *lang.Target) {
 	for _, given := range []struct {
 		name string
@@ -177,6 +179,7 @@ func (ev *Evaluator) imageless(t *ir.Target, n *lang.Target) {
 			ev.errorf(diag.NoImage, a.SrcRange, fmt.Sprintf("%s has %s, and no image", t.Addr, given.name), "It says what becomes of the target's image. Set image = stage.NAME, or drop %s.", given.name)
 		}
 	}
+	t.Tags, t.Push, t.Labels, t.Annotations, t.Attest = nil, false, nil, nil, nil
 }
 
 // newTarget begins a target for an instance: what all of a module's targets have.

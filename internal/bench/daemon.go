@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/moby/buildkit/client"
-
 	"github.com/hbuild/hbuild/internal/testengine"
 )
 
@@ -132,13 +130,3 @@ func machineTime() (all, idle int) {
 // stop and goOn keep a daemon from disturbing what is measured on the other.
 func (d *daemon) stop() error { return syscall.Kill(d.PID, syscall.SIGSTOP) }
 func (d *daemon) goOn() error { return syscall.Kill(d.PID, syscall.SIGCONT) }
-
-// prune removes all that was built and pulled.
-func (d *daemon) prune(ctx context.Context) error {
-	c, err := client.New(ctx, d.Engine)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return c.Prune(ctx, nil, client.PruneAll)
-}

@@ -12,7 +12,7 @@ const reposText = "A service has files of its own, a step that runs on a toolcha
 	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
 	"Daemons keep their state on the disk. Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works, or a CI does. " +
-	"Each size has new daemons. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
+	"Each cold build is a new daemon's first, and each size has daemons of its own. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
 
 // describe adds the tables of all sizes.
 func (m *monorepos) describe(d *document) {

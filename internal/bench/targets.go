@@ -39,10 +39,13 @@ const (
 // scenarios are in the order in which they are done: each finds what the one before
 // it has left.
 var scenarios = []scenario{
-	{name: nameCold, kind: kindSolve, before: func(ctx context.Context, t *tool, _ string, _ int) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, t.limit, errLate)
-		defer cancel()
-		return t.daemon.prune(ctx)
+	{name: nameCold, kind: kindSolve, before: func(ctx context.Context, t *tool, _ string, run int) error {
+		if run == 0 {
+			return nil // the daemon is new
+		}
+		// After a prune its databases would have room for all that was in them, of which
+		// they keep account with each step.
+		return t.daemon.Renew(ctx)
 	}},
 	{name: nameUnchanged, kind: kindSolve, bare: true},
 	{name: nameAgain, kind: kindSolve, again: 2},

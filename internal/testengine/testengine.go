@@ -112,6 +112,21 @@ func stateDir(parent string) (string, error) {
 	return os.MkdirTemp(parent, "testengine-")
 }
 
+// Renew stops the daemon and starts one with an empty state, at the same address.
+func (i *Instance) Renew(ctx context.Context) error {
+	if _, err := engine.Stop(ctx, engine.Options{Env: i.env}); err != nil {
+		return err
+	}
+	// The guard removes the directory.
+	if err := i.pipe.Close(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(i.dir, 0o700); err != nil {
+		return err
+	}
+	return i.start(ctx)
+}
+
 // Env is an environment of the given variables over the process's own, for [engine.Options].
 func Env(over map[string]string) func(string) string {
 	return func(name string) string {
@@ -148,8 +163,24 @@ func guard(pidFile, dir string) (io.Closer, int, error) {
 		w.Close()
 		return nil, 0, err
 	}
-	go cmd.Wait()
-	return w, pid, nil
+	g := &guarded{pipe: w, ended: make(chan struct{})}
+	go func() {
+		cmd.Wait()
+		close(g.ended)
+	}()
+	return g, pid, nil
+}
+
+// guarded ends a guard, and waits for it.
+type guarded struct {
+	pipe  io.Closer
+	ended chan struct{}
+}
+
+func (g *guarded) Close() error {
+	err := g.pipe.Close()
+	<-g.ended
+	return err
 }
 
 // Guard makes sure that a private engine which a test started with this environment ends with the

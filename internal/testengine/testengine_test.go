@@ -3,6 +3,7 @@ package testengine_test
 import (
 	"bufio"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,38 @@ func TestStart(t *testing.T) {
 	defer c.Close()
 	if w, err := c.ListWorkers(t.Context()); err != nil || len(w) == 0 {
 		t.Errorf("workers: %v, %v", w, err)
+	}
+}
+
+// TestRenew: a renewed daemon is where it was, and has nothing.
+func TestRenew(t *testing.T) {
+	i, err := testengine.Launch(t.Context(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Stop()
+	before := *i
+	workers := func() string {
+		c, err := client.New(t.Context(), before.Engine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		w, err := c.ListWorkers(t.Context())
+		if err != nil || len(w) == 0 {
+			t.Fatalf("workers: %v, %v", w, err)
+		}
+		return w[0].ID // which a new state has a new one of
+	}
+	first := workers()
+	if err := i.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if i.Engine != before.Engine || i.PID == before.PID || workers() == first {
+		t.Errorf("%s, process %d after %s, %d; worker %s", i.Engine, i.PID, before.Engine, before.PID, first)
+	}
+	if err := syscall.Kill(before.PID, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the daemon before it: %v", err)
 	}
 }
 

@@ -46,23 +46,34 @@ func (r *runner) exportJob(ctx context.Context, c gateway.Client, j *job) error 
 			}
 		}
 	}
-	if j.cacheApart() {
-		return r.exportCache(ctx, j)
+	if _, apart := j.splitCache(); len(apart) > 0 {
+		return r.exportCache(ctx, j, apart)
 	}
 	return nil
 }
 
-// cacheApart says that the job's cache leaves by a build of its own: that of an output
-// takes along the cache of what it exports, which is the image or the files.
-func (j *job) cacheApart() bool {
-	return len(j.exports) > 0 && (len(j.outputs) == 0 || j.hasImage && j.hasFiles)
+// splitCache tells the caches that leave with the job's outputs from those that leave by
+// a build of their own. The build of an output takes along the cache of what it exports,
+// which is the image or the files; an inline cache is a part of the image.
+func (j *job) splitCache() (with, apart []client.CacheOptionsEntry) {
+	if len(j.outputs) > 0 && !(j.hasImage && j.hasFiles) {
+		return j.exports, nil
+	}
+	for _, e := range j.exports {
+		if e.Type == "inline" {
+			with = append(with, e)
+		} else {
+			apart = append(apart, e)
+		}
+	}
+	return with, apart
 }
 
 // exportCache writes the cache of all that the job was lowered to, as one result that
 // goes nowhere.
-func (r *runner) exportCache(ctx context.Context, j *job) error {
-	opt := r.exportOpt(j, slices.ContainsFunc(j.imports, localCache) || slices.ContainsFunc(j.exports, localCache))
-	opt.CacheExports = cloneCache(j.exports)
+func (r *runner) exportCache(ctx context.Context, j *job, to []client.CacheOptionsEntry) error {
+	opt := r.exportOpt(j, slices.ContainsFunc(j.imports, localCache) || slices.ContainsFunc(to, localCache))
+	opt.CacheExports = cloneCache(to)
 	_, err := r.client.Build(ctx, opt, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		var all []fileRef
 		for kind, lowered := range []func(*job, int) *Lowered{(*job).image, (*job).fileSystem} {
@@ -221,13 +232,10 @@ func (r *runner) exportOpt(j *job, ownSession bool) client.SolveOpt {
 
 // export sends what a job was lowered to to its outputs.
 func (r *runner) export(ctx context.Context, j *job, outputs []output, lowered func(*job, int) *Lowered) error {
-	var cache []client.CacheOptionsEntry
-	if !j.cacheApart() {
-		cache = cloneCache(j.exports)
-	}
+	cache, _ := j.splitCache()
 	own := slices.ContainsFunc(outputs, output.here) || slices.ContainsFunc(j.imports, localCache) || slices.ContainsFunc(cache, localCache)
 	opt := r.exportOpt(j, own)
-	opt.CacheExports = cache
+	opt.CacheExports = cloneCache(cache)
 	for k, v := range j.attest {
 		opt.FrontendAttrs[k] = v
 	}

@@ -99,6 +99,15 @@ func TestCacheOfWhatIsMade(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	root := t.TempDir()
+	tar := filepath.Join(root, "image.tar")
+	both.Outputs, both.CacheTo = []string{"type=oci,dest=" + tar}, []string{"type=inline", "type=local,dest=cache"}
+	if _, err := Run(t.Context(), c, Request{Root: root, Jobs: []Job{both}}); err != nil || !strings.Contains(read(t, tar), "moby.buildkit.cache.v0") {
+		t.Errorf("no inline cache in the image beside files: %v", err)
+	}
+	if read(t, filepath.Join(root, "cache", "index.json")) == "" {
+		t.Error("no cache beside the inline one")
+	}
 	empty := imageJob("target.e", state(llb.Scratch()))
 	empty.Outputs, empty.CacheTo = []string{"type=cacheonly"}, []string{"type=local,dest=cache"}
 	if _, err := Run(t.Context(), c, Request{Root: t.TempDir(), Jobs: []Job{empty}}); err != nil {
