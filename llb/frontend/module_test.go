@@ -36,8 +36,10 @@ module "m" {
 		what, root string
 		most       int64
 	}{
-		// The file, its module's others, two listings, all files of modules.
-		{"named", named, 5},
+		// The file, its module's others, two listings, all files of modules. They are read
+		// side by side: the first module's files may be asked for before the others are
+		// listed, and are then a trip of their own.
+		{"named", named, 6},
 		// The file and its module's others, listings of ., services and below, the data,
 		// the modules.
 		{"found", found, 8},
