@@ -52,7 +52,8 @@ func (m *monorepos) goals(add func(goal, module, oneFile string)) {
 		})
 	}
 	both(fmt.Sprintf("%d services, %s: at most 1.5 times the time of nothing changed", goalSize, nameChanged), func(tool string) string {
-		return m.times(tool, goalSize, nameChanged, goalSize, nameUnchanged)
+		tk := m.get(goalSize, nameChanged, tool)
+		return ratioOf(tk, tk.pair())
 	})
 	both(fmt.Sprintf("%d services: the client's memory under half of Bake's", goalSize), func(tool string) string {
 		return ratio(m.peak(goalSize, tool), m.peak(goalSize, nameBake))
@@ -71,7 +72,11 @@ func (m *monorepos) growthGoals(add func(goal, module, oneFile string), where st
 
 // times is one time of a tool as a multiple of another; "" when one is missing.
 func (m *monorepos) times(tool string, sizeA int, scenarioA string, sizeB int, scenarioB string) string {
-	a, b := m.get(sizeA, scenarioA, tool), m.get(sizeB, scenarioB, tool)
+	return ratioOf(m.get(sizeA, scenarioA, tool), m.get(sizeB, scenarioB, tool))
+}
+
+// ratioOf is a's time as a multiple of b's; "" when one is missing.
+func ratioOf(a, b *took) string {
 	if !a.ended() || !b.ended() {
 		return ""
 	}

@@ -12,6 +12,7 @@ const reposText = "A service has files of its own, a step that runs on a toolcha
 	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
 	"Daemons keep their state on the disk. Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works, or a CI does. " +
+	"What a changed file costs is compared with a build just before the change, for the machine's speed differs from minute to minute. " +
 	"Each cold build is a new daemon's first, and each size has daemons of its own. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
 
 // describe adds the tables of all sizes.
@@ -184,10 +185,10 @@ func memoryRatio(a, b *took) string {
 // growthTable compares hbuild with itself.
 func (m *monorepos) growthTable() *table {
 	t := newTable("", "hbuild", "its cpu", "one file", "its cpu")
-	add := func(name string, sizeA int, scenarioA string, sizeB int, scenarioB string) {
+	add := func(name string, compared func(tool string) (a, b *took)) {
 		row := []string{name}
 		for _, tool := range []string{nameHbuild, nameOneFile} {
-			a, b := m.get(sizeA, scenarioA, tool), m.get(sizeB, scenarioB, tool)
+			a, b := compared(tool)
 			if a.ended() && b.ended() {
 				row = append(row, ratio(a.Wall, b.Wall), ratio(a.CPU+a.Daemon, b.CPU+b.Daemon))
 			} else {
@@ -199,13 +200,18 @@ func (m *monorepos) growthTable() *table {
 		}
 	}
 	for _, size := range m.sizes {
-		add(fmt.Sprintf("%s : %s, %d services", nameChanged, nameUnchanged, size), size, nameChanged, size, nameUnchanged)
+		add(fmt.Sprintf("%s : %s, %d services", nameChanged, nameUnchanged, size), func(tool string) (a, b *took) {
+			a = m.get(size, nameChanged, tool)
+			return a, a.pair()
+		})
 	}
 	for i, size := range m.sizes {
 		for _, sc := range scenarios {
 			if i > 0 {
 				before := m.sizes[i-1]
-				add(fmt.Sprintf("%s, %d : %d services (%.3g times as many)", sc.name, size, before, float64(size)/float64(before)), size, sc.name, before, sc.name)
+				add(fmt.Sprintf("%s, %d : %d services (%.3g times as many)", sc.name, size, before, float64(size)/float64(before)), func(tool string) (a, b *took) {
+					return m.get(size, sc.name, tool), m.get(before, sc.name, tool)
+				})
 			}
 		}
 	}

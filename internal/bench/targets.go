@@ -24,6 +24,9 @@ type scenario struct {
 	// before prepares a run; it is not measured.
 	before func(ctx context.Context, t *tool, dir string, run int) error
 	bare   bool // it is what a bare client does too
+	// paired says that a run is compared with one that finds nothing changed, directly
+	// before it: minutes later the machine may be faster, or slower.
+	paired bool
 }
 
 // The names of scenarios.
@@ -49,7 +52,7 @@ var scenarios = []scenario{
 	}},
 	{name: nameUnchanged, kind: kindSolve, bare: true},
 	{name: nameAgain, kind: kindSolve, again: 2},
-	{name: nameChanged, kind: kindSolve, before: func(_ context.Context, _ *tool, dir string, run int) error {
+	{name: nameChanged, kind: kindSolve, paired: true, before: func(_ context.Context, _ *tool, dir string, run int) error {
 		services, err := os.ReadDir(filepath.Join(dir, "services"))
 		if err != nil {
 			return err
@@ -82,6 +85,7 @@ func appendTo(file, text string) error {
 type took struct {
 	usage
 	all           []*took       // the runs, fastest first
+	unchanged     *took         // of a scenario that is paired: the runs it is compared with
 	Daemon, After time.Duration // processor time of the daemon, during and after
 	Busy          bool          // it was not idle even then
 	Bare          time.Duration // the same by a bare client
@@ -101,8 +105,12 @@ func (t *took) add(run *took) *took {
 	for _, r := range all {
 		middle.Memory = max(middle.Memory, r.Memory)
 	}
+	middle.unchanged = nil
 	if t != nil {
-		middle.Bare = t.Bare
+		middle.Bare, middle.unchanged = t.Bare, t.unchanged
+	}
+	if run.unchanged != nil {
+		middle.unchanged = middle.unchanged.add(run.unchanged)
 	}
 	return &middle
 }
@@ -110,6 +118,14 @@ func (t *took) add(run *took) *took {
 // spread is the time of the fastest run and of the slowest.
 func (t *took) spread() string {
 	return seconds(t.all[0].Wall) + " to " + seconds(t.all[len(t.all)-1].Wall)
+}
+
+// pair is what a paired scenario is compared with.
+func (t *took) pair() *took {
+	if t == nil {
+		return nil
+	}
+	return t.unchanged
 }
 
 // ended says whether there is anything to compare.
@@ -276,11 +292,28 @@ func once(ctx context.Context, sc scenario, t *tool, tools []*tool, dir string, 
 		return nil, err
 	}
 	defer goOn()
+	var unchanged *took
+	if sc.paired && t.name != nameBake {
+		run, err := single(ctx, sc, t, dir)
+		if err != nil {
+			return nil, err
+		}
+		unchanged = &run.took
+	}
 	if sc.before != nil {
 		if err := sc.before(ctx, t, dir, run); err != nil {
 			return nil, err
 		}
 	}
+	tk, err := single(ctx, sc, t, dir)
+	if err == nil {
+		tk.unchanged = unchanged
+	}
+	return tk, err
+}
+
+// single builds once and measures it, after those that go directly before it.
+func single(ctx context.Context, sc scenario, t *tool, dir string) (*oneRun, error) {
 	quiet(ctx)
 	for range sc.again {
 		if _, err := t.build(ctx, dir, sc.kind, t.what); err != nil {
