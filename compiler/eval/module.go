@@ -343,10 +343,17 @@ func (ev *Evaluator) Start(list []*Instance) {
 	if ev.loader == nil || len(list) < 2 {
 		return
 	}
+	// All directories are looked at before the first is read: where that takes a round
+	// trip, how many it takes must not depend on how far the reading has got.
+	var dirs []string
+	var unread []*Instance
 	for _, inst := range list {
 		if dir, ok := ev.SourceDir(inst); ok && !inst.loaded {
-			ev.loader.Start(dir, ev.setsFor(inst))
+			dirs, unread = append(dirs, dir), append(unread, inst)
 		}
+	}
+	for i, inst := range unread {
+		ev.loader.Start(dirs[i], ev.setsFor(inst))
 	}
 }
 

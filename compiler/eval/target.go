@@ -157,19 +157,23 @@ func (ev *Evaluator) Target(inst *Instance, platformsFlag []ocispecs.Platform) *
 	if n.Bad {
 		return t // what it seems not to have may be what could not be read
 	}
-	switch hasImage := n.Image != nil || r.get("image") != nil; {
-	case !hasImage && n.Files == nil && r.get("files") == nil:
+	image := r.get("image") != nil
+	switch chosen := n.Image != nil || image; {
+	case !chosen && n.Files == nil && r.get("files") == nil:
 		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s makes nothing", inst.Addr), "Set image = stage.NAME, or files = { \"host/path\" = artifact.NAME }, or both.")
-	case !hasImage:
+	case !chosen:
 		ev.imageless(t, n)
-	case t.Push && len(t.Tags) == 0:
+	case image && t.Push && len(t.Tags) == 0:
 		ev.errorf(diag.MissingAttribute, n.Range, fmt.Sprintf("%s pushes an image without a name", inst.Addr), "Set tags, or drop push.")
+	}
+	if !image { // what is said of it is of defaults, or of an image that is null this time
+		t.Tags, t.Push, t.Labels, t.Annotations, t.Attest = nil, false, nil, nil, nil
 	}
 	return t
 }
 
-// imageless reports what a target without an image says of it. What its defaults say is
-// meant for others, and is dropped.
+// imageless reports what a target without an image says of it; what its defaults say is
+// meant for others.
 func (ev *Evaluator) imageless(t *ir.Target, n *lang.Target) {
 	for _, given := range []struct {
 		name string
@@ -179,7 +183,6 @@ func (ev *Evaluator) imageless(t *ir.Target, n *lang.Target) {
 			ev.errorf(diag.NoImage, a.SrcRange, fmt.Sprintf("%s has %s, and no image", t.Addr, given.name), "It says what becomes of the target's image. Set image = stage.NAME, or drop %s.", given.name)
 		}
 	}
-	t.Tags, t.Push, t.Labels, t.Annotations, t.Attest = nil, false, nil, nil, nil
 }
 
 // newTarget begins a target for an instance: what all of a module's targets have.
