@@ -1,30 +1,30 @@
 package llb
 
 import (
-	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 
 	bk "github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/hbuild/hbuild/compiler/ir"
 )
 
-// mainContext is the local source of the default context. Which paths it is
-// narrowed to is known when everything is lowered, so it is made when it is
-// marshalled.
+// mainContext is the local source of the default context, or some of them (part.go).
+// Which paths it is narrowed to is known when everything is lowered, so it is made when
+// it is marshalled.
 type mainContext struct {
-	l     *lowerer
-	ctx   *ir.Context
-	mu    sync.Mutex
-	paths map[string]bool
-	out   bk.Output
+	l        *lowerer
+	ctx      *ir.Context
+	mu       sync.Mutex
+	paths    map[string]bool
+	together [][]string // what one step reads, of more than one path
+	whole    bool       // something reads all that is sent
+	parts    []*part
+	of       map[string]*part // the part of a path
 }
-
-var _ bk.Output = (*mainContext)(nil)
 
 // context is the late source of a context within a scope.
 func (s *scope) context(c *ir.Context) *mainContext {
@@ -45,23 +45,43 @@ func (m *mainContext) add(paths map[string]bool) {
 	}
 }
 
-func (m *mainContext) output() bk.Output {
+// reading is the context as a step reads it; without paths, all that anything reads.
+func (m *mainContext) reading(paths []string) bk.Output {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.out == nil {
-		m.out = m.l.local(m.ctx, m.paths, true).Output()
+	if len(paths) == 0 {
+		m.whole = true
+		return reading{m, ""}
 	}
-	return m.out
+	if len(paths) > 1 && m.most() > 1 {
+		m.together = append(m.together, paths)
+	}
+	return reading{m, paths[0]}
 }
 
-// ToInput implements bk.Output.
-func (m *mainContext) ToInput(ctx context.Context, c *bk.Constraints) (*pb.Input, error) {
-	return m.output().ToInput(ctx, c)
+// most is how many parts there may be.
+func (m *mainContext) most() int {
+	if m.whole || !m.l.opt.SharedContext {
+		return 1
+	}
+	return m.l.parts
 }
 
-// Vertex implements bk.Output.
-func (m *mainContext) Vertex(ctx context.Context, c *bk.Constraints) bk.Vertex {
-	return m.output().Vertex(ctx, c)
+// output is the local source that has a path.
+func (m *mainContext) output(p string) bk.Output {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.parts == nil {
+		m.parts, m.of = split(m.paths, m.together, m.most())
+	}
+	in, ok := m.of[p]
+	if !ok { // it is all that is read, of one part, or nothing that is built reads it
+		in = m.parts[0]
+	}
+	if in.out == nil {
+		in.out = m.l.mainLocal(m.ctx, in).Output()
+	}
+	return in.out
 }
 
 // isMain reports whether a context is one source for all that read it: a
@@ -76,33 +96,52 @@ func (w *lowering) isMain(c *ir.Context) bool {
 	return c.Name == w.b.Main.Name
 }
 
-// local is a local source that sends the given paths of a context, to a Dockerfile
-// its main one or a named one.
-func (l *lowerer) local(c *ir.Context, paths map[string]bool, main bool) bk.State {
-	name := ""
-	if l.opt.LocalName != nil {
-		name = l.opt.LocalName(c)
+// mainLocal is the local source of a part of a Dockerfile's main context.
+func (l *lowerer) mainLocal(c *ir.Context, p *part) bk.State {
+	name := l.localName(c)
+	if name == "" {
+		name = "context"
 	}
-	opts := []bk.LocalOption{bk.SessionID(l.opt.SessionID), bk.ExcludePatterns(c.Patterns)}
-	follow := followPaths(paths)
-	if main {
-		if name == "" {
-			name = "context"
-		}
-		opts = append(opts, bk.SharedKeyHint(name), bk.WithCustomName("[internal] load build context"))
-		if l.opt.SharedContext && l.opt.Narrow != nil {
-			l.opt.Narrow(c, follow)
-			follow = nil
-		}
-	} else {
-		if name == "" {
-			name = strings.ToLower(c.Alias())
-		}
-		// Each use is narrowed to its own paths, as BuildKit does. The engine keeps
-		// one copy of a directory per hint: with one for all uses, each would undo
-		// what the one before received.
-		opts = append(opts, bk.SharedKeyHint(localHint(name, follow)), bk.WithCustomName("[context "+c.Alias()+"] load from client"))
+	hint, follow := name, followPaths(p.paths)
+	if p.of > 1 {
+		hint = fmt.Sprintf("%s %d/%d", name, p.index+1, p.of)
 	}
+	opts := []bk.LocalOption{bk.SharedKeyHint(hint), bk.WithCustomName("[internal] load build context")}
+	if l.opt.SharedContext && l.opt.Narrow != nil {
+		name = PartName(name, p.index)
+		l.opt.Narrow(name, follow)
+		follow = nil
+	}
+	return l.local(c, name, follow, opts...)
+}
+
+// namedLocal is the local source of a named context, for one step. Each use is narrowed
+// to its own paths, as BuildKit does. The engine keeps one copy of a directory per hint:
+// with one for all uses, each would undo what the one before received.
+func (l *lowerer) namedLocal(c *ir.Context, paths []string) bk.State {
+	name := l.localName(c)
+	if name == "" {
+		name = strings.ToLower(c.Alias())
+	}
+	set := map[string]bool{}
+	for _, p := range paths {
+		set[p] = true
+	}
+	follow := followPaths(set)
+	return l.local(c, name, follow, bk.SharedKeyHint(localHint(name, follow)), bk.WithCustomName("[context "+c.Alias()+"] load from client"))
+}
+
+// localName is what the caller calls a context; "" is what BuildKit does.
+func (l *lowerer) localName(c *ir.Context) string {
+	if l.opt.LocalName == nil {
+		return ""
+	}
+	return l.opt.LocalName(c)
+}
+
+// local is a local source that sends the given paths of a context; nil is everything.
+func (l *lowerer) local(c *ir.Context, name string, follow []string, opts ...bk.LocalOption) bk.State {
+	opts = append([]bk.LocalOption{bk.SessionID(l.opt.SessionID), bk.ExcludePatterns(c.Patterns)}, opts...)
 	if len(follow) > 0 {
 		opts = append(opts, bk.FollowPaths(follow))
 	}
@@ -139,15 +178,11 @@ func (w *lowering) contextState(c *ir.Context, paths []string, asked *ir.Platfor
 		return w.givenState(c, paths, asked)
 	}
 	if !w.isMain(c) {
-		set := map[string]bool{}
-		for _, p := range paths {
-			set[p] = true
-		}
 		w.s.read(c, nil)
-		return w.l.local(c, set, false)
+		return w.l.namedLocal(c, paths)
 	}
 	w.s.read(c, paths)
-	return bk.NewState(w.b.scope.context(c))
+	return bk.NewState(w.b.scope.context(c).reading(paths))
 }
 
 // givenState is what the caller gives for a context as one step reads it.

@@ -63,15 +63,15 @@ type Options struct {
 	// Contexts replace local directories with something else: a git repository, an
 	// image. Patterns do not apply to them.
 	Contexts map[*ir.Context]bk.State
-	// SharedContext makes one local source of a context for all results of a call,
-	// narrowed to what any of them reads, and lets them share lowered stages. The
-	// engine then receives a directory once; without it each result is by itself
-	// what its Dockerfile would be.
+	// SharedContext makes one local source of a context for all results of a call (of
+	// very many, [Parts]), narrowed to what any of them reads, and lets them share
+	// lowered stages. The engine then receives a directory once; without it each result
+	// is by itself what its Dockerfile would be.
 	SharedContext bool
-	// Narrow is told what a shared context is narrowed to, by a caller that sends no
-	// more by itself: nil is all of it. Without it the source says so, and of a
-	// thousand targets that read a thousand paths each definition has all of them.
-	Narrow func(c *ir.Context, paths []string)
+	// Narrow is told what a local source of a shared context is narrowed to, by a caller
+	// that sends no more by itself: nil is all of it. Each of its [Parts] then has a name
+	// ([PartName]). Without it the source says so itself.
+	Narrow func(name string, paths []string)
 	// NoSourceMaps leaves the sources out of definitions.
 	NoSourceMaps bool
 }
@@ -147,7 +147,7 @@ func Lower(ctx context.Context, g *ir.Graph, req Request, opt Options) (*Result,
 // once, and with Options.SharedContext lowers what they share once. Results are
 // nil where there are errors, all of which are reported.
 func LowerAll(ctx context.Context, g *ir.Graph, reqs []Request, opt Options) ([]*Result, hcl.Diagnostics) {
-	l := &lowerer{ctx: ctx, graph: g, opt: opt, images: map[imageKey]*image{}, maps: map[string]*bk.SourceMap{}, givens: map[givenKey]*Given{}, lost: map[*ir.Context]bool{}}
+	l := &lowerer{ctx: ctx, graph: g, opt: opt, parts: Parts(len(reqs)), images: map[imageKey]*image{}, maps: map[string]*bk.SourceMap{}, givens: map[givenKey]*Given{}, lost: map[*ir.Context]bool{}}
 	if len(l.opt.BuildPlatforms) == 0 {
 		l.opt.BuildPlatforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	}
@@ -173,6 +173,7 @@ type lowerer struct {
 	ctx    context.Context
 	graph  *ir.Graph
 	opt    Options
+	parts  int // of a shared context, at most
 	diags  hcl.Diagnostics
 	images map[imageKey]*image
 	maps   map[string]*bk.SourceMap

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
@@ -205,6 +207,103 @@ func TestShared(t *testing.T) {
 	if shared != 4 { // image, context, copy, run
 		t.Errorf("%d operations in all definitions, want 4", shared)
 	}
+}
+
+// TestParts: for very many targets a context is some local sources that share no files,
+// each definition has those that it reads, and a caller that narrows has their names.
+func TestParts(t *testing.T) {
+	const targets = 250
+	var reqs []llb.Request
+	var roots []*ir.Build
+	base := stage("toolchain", "golang:1.26", cp("/src/", "go.mod"))
+	for i := range targets {
+		s := on(base, fmt.Sprintf("s%d", i), cp("/src/", fmt.Sprintf("svc%d", i)))
+		reqs = append(reqs, llb.Request{Stage: s})
+		roots = append(roots, &ir.Build{Image: s})
+	}
+	g := graphOf(&ir.Target{Addr: "t", Builds: roots})
+	// sources is what each local source is narrowed to, by its identifier and its hint.
+	sources := func(opt llb.Options) map[string][]string {
+		opt.SharedContext = true
+		all, diags := llb.LowerAll(context.Background(), g, reqs, opt)
+		if diags.HasErrors() {
+			t.Fatal(messages(diags))
+		}
+		out := map[string][]string{}
+		for i, r := range all {
+			def, err := r.Definition(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			follow := map[string]bool{}
+			for _, dt := range def.Def {
+				var op pb.Op
+				if err := op.UnmarshalVT(dt); err != nil {
+					t.Fatal(err)
+				}
+				if src := op.GetSource(); src != nil && strings.HasPrefix(src.Identifier, "local://") {
+					name := src.Identifier + " " + src.Attrs[pb.AttrSharedKeyHint]
+					var paths []string
+					if f := src.Attrs[pb.AttrFollowPaths]; f != "" {
+						if err := json.Unmarshal([]byte(f), &paths); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if was, ok := out[name]; ok && !slices.Equal(was, paths) {
+						t.Fatalf("%s is of %q and of %q", name, was, paths)
+					}
+					out[name] = paths
+					for _, p := range paths {
+						follow[p] = true
+					}
+				}
+			}
+			if opt.Narrow == nil && (!follow["go.mod"] || !follow[fmt.Sprintf("svc%d", i)]) {
+				t.Fatalf("%d reads %v", i, follow)
+			}
+		}
+		return out
+	}
+	once := func(sources map[string][]string) {
+		t.Helper()
+		n, all := 0, map[string]bool{}
+		for _, paths := range sources {
+			for _, p := range paths {
+				all[p] = true
+			}
+			n += len(paths)
+		}
+		if n != targets+1 || len(all) != n {
+			t.Errorf("%d paths are read, %d times: %q", len(all), n, sources)
+		}
+	}
+	want := []string{"local://context context 1/3", "local://context context 2/3", "local://context context 3/3"}
+	got := sources(options)
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
+		t.Errorf("local sources %q, not %q", names, want)
+	}
+	once(got)
+	opt, narrowed := options, map[string][]string{}
+	var mu sync.Mutex
+	opt.Narrow = func(name string, paths []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		narrowed[name] = paths
+	}
+	want = []string{"local://context context 1/3", "local://context#1 context 2/3", "local://context#2 context 3/3"}
+	got = sources(opt)
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
+		t.Errorf("local sources %q, not %q", names, want)
+	}
+	for name, paths := range got {
+		if len(paths) > 0 {
+			t.Errorf("%s says itself that it is narrowed, to %q", name, paths)
+		}
+	}
+	if names := slices.Sorted(maps.Keys(narrowed)); !slices.Equal(names, []string{"context", "context#1", "context#2"}) || llb.Parts(targets) != len(names) {
+		t.Errorf("narrowed are %q", names)
+	}
+	once(narrowed)
 }
 
 func TestLocals(t *testing.T) {

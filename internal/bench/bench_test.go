@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -123,12 +124,35 @@ func TestGoals(t *testing.T) {
 // larger sizes as well; what comes before it is.
 func TestGiveUp(t *testing.T) {
 	m := &monorepos{took: map[key]*took{}}
-	bake := &tool{name: nameBake, limit: time.Minute, scenarios: len(scenarios)}
-	if tk := bake.giveUp(m, 200, 2, errLate); tk.Late != time.Minute || bake.scenarios != 2 || bake.failed != nil || len(m.notes) != 1 {
+	bake := &tool{name: nameBake, size: 200, limit: time.Minute, scenarios: len(scenarios)}
+	if tk := bake.giveUp(m, 2, errLate); tk.Late != time.Minute || bake.scenarios != 2 || bake.failed != nil || len(m.notes) != 1 {
 		t.Errorf("late: %+v, %+v, %q", tk, bake, m.notes)
 	}
-	if tk := bake.giveUp(m, 1000, 0, errors.New("no")); !tk.Broken || tk.ended() || bake.scenarios != 0 || bake.failed == nil {
+	if tk := bake.giveUp(m, 0, errors.New("no")); !tk.Broken || tk.ended() || bake.scenarios != 0 || bake.failed == nil {
 		t.Errorf("failed: %+v, %+v", tk, bake)
+	}
+}
+
+// TestTogether: sizes that are compared are measured in turn, tool by tool.
+func TestTogether(t *testing.T) {
+	for _, c := range []struct {
+		sizes []int
+		want  string
+	}{
+		{[]int{1, 10, 200, 1000}, "[[1] [10] [200 1000]]"},
+		{[]int{1, 1000}, "[[1] [1000]]"}, {[]int{200, 500, 1000}, "[[200] [500] [1000]]"}, {[]int{1000}, "[[1000]]"},
+	} {
+		if got := fmt.Sprint(together(c.sizes)); got != c.want {
+			t.Errorf("%d: %s, not %s", c.sizes, got, c.want)
+		}
+	}
+	m := &monorepos{tools: []string{nameHbuild, nameBake}}
+	var got []string
+	for _, tool := range m.inTurn([]*tool{{name: nameHbuild, size: 200}, {name: nameBake, size: 200}, {name: nameHbuild, size: 1000}, {name: nameBake, size: 1000}}) {
+		got = append(got, fmt.Sprint(tool.name, " ", tool.size))
+	}
+	if want := []string{"hbuild 200", "hbuild 1000", "Bake 200", "Bake 1000"}; !slices.Equal(got, want) {
+		t.Errorf("in turn %q", got)
 	}
 }
 

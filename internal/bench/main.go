@@ -6,6 +6,7 @@
 // busy long after it has ended. Runs alternate; the other daemon is stopped
 // (SIGSTOP) while one is measured. Before a run the tool's own daemon has become idle,
 // or has had its time for it, unless it is about builds that follow each other at once.
+// Sizes that are compared are measured in turn, too, each with its own daemons.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
 // Each thing is measured -runs times, but twice only when that takes longer than
@@ -69,7 +70,7 @@ func parent(ctx context.Context) error {
 	flag.StringVar(&o.hbuild, "hbuild", "bin/hbuild", "the hbuild program")
 	flag.StringVar(&o.buildx, "buildx", "bin/buildx", "the buildx program; empty measures hbuild alone")
 	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured, if it takes neither long nor short")
-	flag.DurationVar(&o.enough, "enough", 50*time.Second, "a tool's runs of one thing, once they took this long, are enough")
+	flag.DurationVar(&o.enough, "enough", 2*time.Minute, "a tool's runs of one thing, once they took this long, are enough")
 	flag.DurationVar(&o.brief, "brief", 20*time.Second, "while a tool's runs of one thing took less, they may be more than -runs")
 	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run may take; a tool that took longer is not asked for more of the same")
 	flag.StringVar(&o.parts, "parts", "compile,targets,memory,context", "which of them to measure")

@@ -13,7 +13,7 @@ const reposText = "A service has files of its own, a step that runs on a toolcha
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
 	"Daemons keep their state on the disk. Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works, or a CI does. " +
 	"What a changed file costs is compared with a build just before the change, for the machine's speed differs from minute to minute. " +
-	"Each cold build is a new daemon's first, and each size has daemons of its own. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
+	"Each cold build is a new daemon's first. Each size has daemons of its own; runs of 200 and of 1,000 services take turns. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
 
 // describe adds the tables of all sizes.
 func (m *monorepos) describe(d *document) {
@@ -32,7 +32,7 @@ func (m *monorepos) describe(d *document) {
 // describeMemory adds what there is of daemons that keep their state in memory.
 func (m *monorepos) describeMemory(d *document) {
 	d.heading("Growth without a disk")
-	d.paragraph("The same builds by hbuild alone, with daemons that keep their state in memory (a tmpfs). BuildKit writes its databases after each step and waits until they are on the disk; how long that takes depends on what else the disk has to write, and on a rented machine on how much was written before. Without it the times grow as the work does.")
+	d.paragraph("The same builds by hbuild alone, with daemons that keep their state in memory (a tmpfs). BuildKit writes its databases after each step and waits until they are on the disk; how long that takes depends on what else the disk has to write, and on a rented machine on how much was written before. Without it the times grow as the work does. Runs of both sizes take turns.")
 	d.table(m.timeTable())
 	d.explained("The fastest and the slowest of the same runs:", m.spreadTable())
 	d.explained("", m.growthTable())

@@ -22,7 +22,7 @@ type scenario struct {
 	// daemon may still be at work with that. Else it has had its time to become idle.
 	again int
 	// before prepares a run; it is not measured.
-	before func(ctx context.Context, t *tool, dir string, run int) error
+	before func(ctx context.Context, t *tool, run int) error
 	bare   bool // it is what a bare client does too
 	// paired says that a run is compared with one that finds nothing changed, directly
 	// before it: minutes later the machine may be faster, or slower.
@@ -42,7 +42,7 @@ const (
 // scenarios are in the order in which they are done: each finds what the one before
 // it has left.
 var scenarios = []scenario{
-	{name: nameCold, kind: kindSolve, before: func(ctx context.Context, t *tool, _ string, run int) error {
+	{name: nameCold, kind: kindSolve, before: func(ctx context.Context, t *tool, run int) error {
 		if run == 0 {
 			return nil // the daemon is new
 		}
@@ -52,19 +52,19 @@ var scenarios = []scenario{
 	}},
 	{name: nameUnchanged, kind: kindSolve, bare: true},
 	{name: nameAgain, kind: kindSolve, again: 2},
-	{name: nameChanged, kind: kindSolve, paired: true, before: func(_ context.Context, _ *tool, dir string, run int) error {
-		services, err := os.ReadDir(filepath.Join(dir, "services"))
+	{name: nameChanged, kind: kindSolve, paired: true, before: func(_ context.Context, t *tool, run int) error {
+		services, err := os.ReadDir(filepath.Join(t.dir, "services"))
 		if err != nil {
 			return err
 		}
 		// One in the middle: neither the first that is built nor the last.
-		return appendTo(filepath.Join(dir, "services", services[len(services)/2].Name(), "lib1.sh"), fmt.Sprintf("# change %d\n", run))
+		return appendTo(filepath.Join(t.dir, "services", services[len(services)/2].Name(), "lib1.sh"), fmt.Sprintf("# change %d\n", run))
 	}},
-	{name: nameImages, kind: kindImages, bare: true, before: func(ctx context.Context, t *tool, dir string, run int) error {
+	{name: nameImages, kind: kindImages, bare: true, before: func(ctx context.Context, t *tool, run int) error {
 		if run > 0 {
 			return nil
 		}
-		_, err := t.build(ctx, dir, kindImages, t.what) // the first export makes the layers
+		_, err := t.build(ctx, t.dir, kindImages, t.what) // the first export makes the layers
 		t.daemon.idle(ctx)
 		return err
 	}},
@@ -166,13 +166,26 @@ func targets(ctx context.Context, o options, rep *report) error {
 	return rep.repos.measureAll(ctx, o, rep)
 }
 
+// together are the sizes that are measured side by side: those which are compared, so
+// that a minute in which the machine is slow is in both.
+func together(sizes []int) (groups [][]int) {
+	for _, size := range sizes {
+		if last := len(groups) - 1; size == goalLarge && last >= 0 && groups[last][0] == goalSize {
+			groups[last] = append(groups[last], size)
+		} else {
+			groups = append(groups, []int{size})
+		}
+	}
+	return groups
+}
+
 // measureAll measures monorepos of all sizes.
 func (m *monorepos) measureAll(ctx context.Context, o options, rep *report) (err error) {
 	var tools []*tool
-	for _, size := range o.sizes {
-		m.sizes = append(m.sizes, size)
-		if tools, err = m.measure(ctx, o, tools, size); err != nil {
-			return fmt.Errorf("%d services: %w", size, err)
+	for _, sizes := range together(o.sizes) {
+		m.sizes = append(m.sizes, sizes...)
+		if tools, err = m.measure(ctx, o, tools, sizes); err != nil {
+			return fmt.Errorf("%d services: %w", sizes, err)
 		}
 		if err := rep.save(); err != nil {
 			return err
@@ -186,62 +199,87 @@ func (m *monorepos) measureAll(ctx context.Context, o options, rep *report) (err
 	return err
 }
 
-// measure measures one size, with daemons of its own: what is cold finds nothing, nor
-// what other sizes left in a daemon's databases. Tools go on where they gave up before.
-func (m *monorepos) measure(ctx context.Context, o options, before []*tool, size int) ([]*tool, error) {
-	tools, end, err := startTools(ctx, o, false)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	m.tools = nil
-	for i, t := range tools {
-		if before != nil {
-			t.scenarios, t.failed = before[i].scenarios, before[i].failed
+// measure measures some sizes, with daemons of their own: what is cold finds nothing,
+// nor what other sizes left in a daemon's databases. Tools go on where they gave up
+// before. It returns those of the largest size.
+func (m *monorepos) measure(ctx context.Context, o options, before []*tool, sizes []int) ([]*tool, error) {
+	var all []*tool
+	for _, size := range sizes {
+		tools, end, err := startTools(ctx, o, false)
+		if err != nil {
+			return nil, err
 		}
-		m.tools = append(m.tools, t.name)
+		defer end()
+		m.tools = nil
+		for i, t := range tools {
+			t.size = size
+			if before != nil {
+				t.scenarios, t.failed = before[i].scenarios, before[i].failed
+			}
+			if t.dir, err = writeRepository(t.repository(size)); err != nil {
+				return nil, err
+			}
+			defer os.RemoveAll(t.dir)
+			m.tools = append(m.tools, t.name)
+		}
+		all = append(all, tools...)
 	}
-	return tools, measureSize(ctx, o, m, tools, size)
+	return all[len(all)-len(m.tools):], m.measureTools(ctx, o, all)
 }
 
-// measureSize measures all scenarios of one size. Each tool has a copy of the sources
-// in a git repository, as Bake's users have.
-func measureSize(ctx context.Context, o options, m *monorepos, tools []*tool, size int) error {
-	dirs := map[*tool]string{}
-	for _, t := range tools {
-		dir, err := writeRepository(t.repository(size))
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		dirs[t] = dir
-	}
+// measureTools measures all scenarios with tools that are in the order of their sizes.
+// Each has a copy of the sources in a git repository, as Bake's users have.
+func (m *monorepos) measureTools(ctx context.Context, o options, tools []*tool) error {
 	for i, sc := range scenarios {
-		spent := map[*tool]time.Duration{}
+		spent := map[string]time.Duration{}
 		for run := range o.most() {
-			for _, t := range tools {
-				if i >= t.scenarios || !o.again(size, run, spent[t]) {
+			longest := map[string]time.Duration{} // of a tool's sizes in this run
+			for _, t := range m.inTurn(tools) {
+				if i >= t.scenarios || !o.again(t.size, run, spent[t.name]) {
 					continue
 				}
-				k, began := key{size, sc.name, t.name}, time.Now()
-				tk, err := once(ctx, sc, t, tools, dirs[t], run)
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
+				began := time.Now()
+				if err := m.once(ctx, sc, i, t, tools, run); err != nil {
+					return err
 				}
-				if err != nil {
-					m.took[k] = t.giveUp(m, size, i, err)
-					continue
-				}
-				spent[t] += time.Since(began)
-				m.took[k] = m.took[k].add(&tk.took)
-				progress("%d services, %s: %s %s, %s until its daemon was idle", size, sc.name, t.name, seconds(tk.Wall), seconds(tk.rest))
+				longest[t.name] = max(longest[t.name], time.Since(began))
+			}
+			for name, took := range longest {
+				spent[name] += took
 			}
 		}
 		if sc.bare && m.bare {
-			bareRuns(ctx, o, m, tools, dirs, sc, size)
+			m.bareRuns(ctx, o, tools, sc)
 		}
 	}
 	return ctx.Err()
+}
+
+// inTurn are the tools, all sizes of the first before all of the next.
+func (m *monorepos) inTurn(tools []*tool) []*tool {
+	at := func(t *tool) int { return slices.Index(m.tools, t.name) }
+	return slices.SortedStableFunc(slices.Values(tools), func(a, b *tool) int { return cmp.Compare(at(a), at(b)) })
+}
+
+// once does a scenario once and notes what it took.
+func (m *monorepos) once(ctx context.Context, sc scenario, number int, t *tool, tools []*tool, run int) error {
+	k := key{t.size, sc.name, t.name}
+	tk, err := once(ctx, sc, t, tools, run)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		m.took[k] = t.giveUp(m, number, err)
+		for _, larger := range tools {
+			if larger.name == t.name && larger.size > t.size {
+				larger.scenarios, larger.failed = min(larger.scenarios, t.scenarios), cmp.Or(larger.failed, t.failed)
+			}
+		}
+		return nil
+	}
+	m.took[k] = m.took[k].add(&tk.took)
+	progress("%d services, %s: %s %s, %s until its daemon was idle", t.size, sc.name, t.name, seconds(tk.Wall), seconds(tk.rest))
+	return nil
 }
 
 // again says whether something is measured once more: twice in any case, for one run
@@ -267,15 +305,15 @@ func (o options) most() int {
 
 // giveUp notes that a scenario did not end, or failed. The tool is not asked for it
 // again, nor for those that come after it: not in this size and not in larger ones.
-func (t *tool) giveUp(m *monorepos, size, scenario int, err error) *took {
+func (t *tool) giveUp(m *monorepos, scenario int, err error) *took {
 	t.scenarios = scenario
 	name := scenarios[scenario].name
 	if errors.Is(err, errLate) {
-		m.note("%d services, %s: %s had not ended after %s.", size, name, t.name, seconds(t.limit))
+		m.note("%d services, %s: %s had not ended after %s.", t.size, name, t.name, seconds(t.limit))
 		return &took{Late: t.limit}
 	}
-	t.failed = fmt.Errorf("%d services, %s: %w", size, name, err)
-	m.note("%d services, %s: %s failed: %v", size, name, t.name, err)
+	t.failed = fmt.Errorf("%d services, %s: %w", t.size, name, err)
+	m.note("%d services, %s: %s failed: %v", t.size, name, t.name, err)
 	return &took{Broken: true}
 }
 
@@ -286,7 +324,7 @@ type oneRun struct {
 }
 
 // once does a scenario once, while the daemons of the other tools are stopped.
-func once(ctx context.Context, sc scenario, t *tool, tools []*tool, dir string, run int) (*oneRun, error) {
+func once(ctx context.Context, sc scenario, t *tool, tools []*tool, run int) (*oneRun, error) {
 	goOn, err := alone(t, tools)
 	if err != nil {
 		return nil, err
@@ -294,18 +332,18 @@ func once(ctx context.Context, sc scenario, t *tool, tools []*tool, dir string, 
 	defer goOn()
 	var unchanged *took
 	if sc.paired && t.name != nameBake {
-		run, err := single(ctx, sc, t, dir)
+		run, err := single(ctx, sc, t)
 		if err != nil {
 			return nil, err
 		}
 		unchanged = &run.took
 	}
 	if sc.before != nil {
-		if err := sc.before(ctx, t, dir, run); err != nil {
+		if err := sc.before(ctx, t, run); err != nil {
 			return nil, err
 		}
 	}
-	tk, err := single(ctx, sc, t, dir)
+	tk, err := single(ctx, sc, t)
 	if err == nil {
 		tk.unchanged = unchanged
 	}
@@ -313,16 +351,16 @@ func once(ctx context.Context, sc scenario, t *tool, tools []*tool, dir string, 
 }
 
 // single builds once and measures it, after those that go directly before it.
-func single(ctx context.Context, sc scenario, t *tool, dir string) (*oneRun, error) {
+func single(ctx context.Context, sc scenario, t *tool) (*oneRun, error) {
 	quiet(ctx)
 	for range sc.again {
-		if _, err := t.build(ctx, dir, sc.kind, t.what); err != nil {
+		if _, err := t.build(ctx, t.dir, sc.kind, t.what); err != nil {
 			t.daemon.idle(ctx)
 			return nil, err
 		}
 	}
 	before := t.daemon.cpu()
-	u, err := t.build(ctx, dir, sc.kind, t.what)
+	u, err := t.build(ctx, t.dir, sc.kind, t.what)
 	if err != nil {
 		t.daemon.idle(ctx) // it still has to end what was given up
 		return nil, err
@@ -335,33 +373,33 @@ func single(ctx context.Context, sc scenario, t *tool, dir string) (*oneRun, err
 }
 
 // bareRuns has a bare client do what hbuild did.
-func bareRuns(ctx context.Context, o options, m *monorepos, tools []*tool, dirs map[*tool]string, sc scenario, size int) {
+func (m *monorepos) bareRuns(ctx context.Context, o options, tools []*tool, sc scenario) {
 	for _, t := range tools {
-		tk := m.get(size, sc.name, t.name)
+		tk := m.get(t.size, sc.name, t.name)
 		if t.name == nameBake || !tk.ended() {
 			continue
 		}
 		var spent time.Duration
 		var walls []time.Duration
 		for run := range o.most() {
-			if !o.again(size, run, spent) {
+			if !o.again(t.size, run, spent) {
 				break
 			}
 			started := time.Now()
-			wall, err := bareRun(ctx, tools, t, dirs[t], sc.kind)
+			wall, err := bareRun(ctx, tools, t, sc.kind)
 			if err != nil {
-				m.note("%d services, %s: the bare client for %s failed: %v", size, sc.name, t.name, err)
+				m.note("%d services, %s: the bare client for %s failed: %v", t.size, sc.name, t.name, err)
 				break
 			}
 			spent += time.Since(started)
 			walls = append(walls, wall)
 			tk.Bare = slices.Sorted(slices.Values(walls))[(len(walls)-1)/2]
-			progress("%d services, %s: bare client for %s %s", size, sc.name, t.name, seconds(wall))
+			progress("%d services, %s: bare client for %s %s", t.size, sc.name, t.name, seconds(wall))
 		}
 	}
 }
 
-func bareRun(ctx context.Context, tools []*tool, t *tool, dir, kind string) (time.Duration, error) {
+func bareRun(ctx context.Context, tools []*tool, t *tool, kind string) (time.Duration, error) {
 	goOn, err := alone(t, tools)
 	if err != nil {
 		return 0, err
@@ -372,7 +410,7 @@ func bareRun(ctx context.Context, tools []*tool, t *tool, dir, kind string) (tim
 		return 0, err
 	}
 	quiet(ctx)
-	u, err := measure(ctx, t.limit, dir, nil, self, childBare, t.address, dir, kind, t.what)
+	u, err := measure(ctx, t.limit, t.dir, nil, self, childBare, t.address, t.dir, kind, t.what)
 	if err != nil {
 		return 0, err
 	}

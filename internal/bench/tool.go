@@ -42,6 +42,8 @@ type tool struct {
 	// repository is what it builds, and what says which part of it.
 	repository func(services int) fstest.MapFS
 	what       string
+	size       int    // how many services it builds
+	dir        string // where they are
 	// scenarios is how many of them it gets to: fewer once one of them took too long.
 	scenarios int
 	failed    error // why one of them failed

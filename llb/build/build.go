@@ -339,8 +339,10 @@ func (l *lowering) contexts() map[string]solve.Context {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(l.opt.Root, dir)
 		}
-		name := localName(c)
-		out[name] = solve.Context{Dir: dir, Paths: func() []string { return l.narrow.of(name) }}
+		for i := range llb.Parts(len(l.reqs)) {
+			name := llb.PartName(localName(c), i)
+			out[name] = solve.Context{Dir: dir, Paths: func() []string { return l.narrow.of(name) }}
+		}
 	}
 	return out
 }

@@ -4,13 +4,11 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	"github.com/hbuild/hbuild/compiler/ir"
 )
 
 // narrowing is what the shared contexts of a call are narrowed to, by what the session
-// calls them. It is known when the definitions are made, and asked for when a directory
-// is walked.
+// calls their local sources. It is known when the definitions are made, and asked for
+// when a directory is walked.
 type narrowing struct {
 	mu    sync.Mutex
 	paths map[string]map[string]bool // nil is everything
@@ -18,10 +16,9 @@ type narrowing struct {
 
 // add is llb.Options.Narrow. Several sources of one directory are sent what any of them
 // reads.
-func (n *narrowing) add(c *ir.Context, paths []string) {
+func (n *narrowing) add(name string, paths []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	name := localName(c)
 	have, known := n.paths[name]
 	switch {
 	case len(paths) == 0 || known && have == nil:
@@ -36,7 +33,7 @@ func (n *narrowing) add(c *ir.Context, paths []string) {
 	}
 }
 
-// of are the paths of one context; nil is everything.
+// of are the paths of one local source; nil is everything.
 func (n *narrowing) of(name string) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
