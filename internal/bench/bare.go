@@ -68,7 +68,7 @@ func bareBuild(ctx context.Context, c *client.Client, dir string, g *ir.Graph, k
 	}
 	opt := client.SolveOpt{SharedSession: s, Internal: true, LocalMounts: map[string]fsutil.FS{}}
 	for name, cx := range plan.Request.Contexts {
-		if opt.LocalMounts[name], err = fsutil.NewFS(cx.Dir); err != nil {
+		if opt.LocalMounts[name], err = cx.Open(); err != nil {
 			return res, err
 		}
 	}

@@ -26,7 +26,7 @@ const (
 	// quietShare is the share of the processors below which the machine is quiet, and
 	// quietWait how long that is waited for.
 	quietShare = 0.1
-	quietWait  = 20 * time.Second
+	quietWait  = 60 * time.Second
 	// tick is the unit of process times in /proc: USER_HZ, 100 on Linux.
 	tick = 10 * time.Millisecond
 )
@@ -94,6 +94,7 @@ func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
 // quiet waits until the machine has nothing to do, but not for ever: steps of a build
 // that was given up, and what it has to write to the disk, outlast its daemon's stop.
 func quiet(ctx context.Context) {
+	syscall.Sync() // or the first that waits for the disk does it for everybody
 	last, lastIdle := machineTime()
 	for started := time.Now(); time.Since(started) < quietWait; {
 		select {

@@ -254,17 +254,27 @@ func (r *Request) mounts(sent *transfer) (map[string]fsutil.FS, error) {
 		} else if !fi.IsDir() {
 			return nil, fmt.Errorf("%w: context %q: %s is not a directory", ErrRequest, name, c.Dir)
 		}
-		dir, err := fsutil.NewFS(c.Dir)
+		dir, err := c.open(sent)
 		if err != nil {
 			return nil, fmt.Errorf("%w: context %q: %w", ErrRequest, name, err)
 		}
-		dir, err = fsutil.NewFilterFS(dir, &fsutil.FilterOpt{ExcludePatterns: c.Exclude, Map: dropTemp})
-		if err != nil {
-			return nil, fmt.Errorf("%w: context %q: %w", ErrRequest, name, err)
-		}
-		mounts[name] = narrowFS{FS: countingFS{FS: dir, sent: sent}, paths: c.Paths}
+		mounts[name] = dir
 	}
 	return mounts, nil
+}
+
+// Open opens the directory as the daemon may see it.
+func (c Context) Open() (fsutil.FS, error) { return c.open(&transfer{}) }
+
+func (c Context) open(sent *transfer) (fsutil.FS, error) {
+	dir, err := fsutil.NewFS(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = fsutil.NewFilterFS(dir, &fsutil.FilterOpt{ExcludePatterns: c.Exclude, Map: dropTemp}); err != nil {
+		return nil, err
+	}
+	return narrowFS{FS: countingFS{FS: dir, sent: sent}, paths: c.Paths}, nil
 }
 
 func dropTemp(p string, st *fstypes.Stat) fsutil.MapResult {
