@@ -10,7 +10,7 @@ import (
 const reposText = "A service has files of its own, a step that runs on a toolchain which all share, and an image over scratch. " +
 	"*hbuild* has a module a service, found by its file; *one file* has a for_each over the services' directories in one file. " +
 	"Bake builds a matrix of targets, each a Dockerfile in the service's directory with the toolchain as a linked target, in a git repository, and makes no attestations (hbuild makes none unless asked). " +
-	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported once before. " +
+	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported within the minute before, for which the daemon keeps what it has made of them. " +
 	"Daemons keep their state on the disk. Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works, or a CI does. " +
 	"What a changed file costs is compared with a build just before the change, for the machine's speed differs from minute to minute. " +
 	"Each cold build is a new daemon's first. Each size has daemons of its own; runs of 200 and of 1,000 services take turns. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."

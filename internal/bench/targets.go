@@ -60,11 +60,10 @@ var scenarios = []scenario{
 		// One in the middle: neither the first that is built nor the last.
 		return appendTo(filepath.Join(t.dir, "services", services[len(services)/2].Name(), "lib1.sh"), fmt.Sprintf("# change %d\n", run))
 	}},
-	{name: nameImages, kind: kindImages, bare: true, before: func(ctx context.Context, t *tool, run int) error {
-		if run > 0 {
-			return nil
-		}
-		_, err := t.build(ctx, t.dir, kindImages, t.what) // the first export makes the layers
+	{name: nameImages, kind: kindImages, bare: true, before: func(ctx context.Context, t *tool, _ int) error {
+		// The first export makes the layers. Manifests and configurations, which nothing
+		// in the daemon refers to, are collected a minute after (BuildKit's control, gc).
+		_, err := t.build(ctx, t.dir, kindImages, t.what)
 		t.daemon.idle(ctx)
 		return err
 	}},
@@ -239,7 +238,7 @@ func (m *monorepos) measureTools(ctx context.Context, o options, tools []*tool) 
 					continue
 				}
 				began := time.Now()
-				if err := m.once(ctx, sc, i, t, tools, run); err != nil {
+				if err := m.do(ctx, i, t, tools, run); err != nil {
 					return err
 				}
 				longest[t.name] = max(longest[t.name], time.Since(began))
@@ -261,8 +260,9 @@ func (m *monorepos) inTurn(tools []*tool) []*tool {
 	return slices.SortedStableFunc(slices.Values(tools), func(a, b *tool) int { return cmp.Compare(at(a), at(b)) })
 }
 
-// once does a scenario once and notes what it took.
-func (m *monorepos) once(ctx context.Context, sc scenario, number int, t *tool, tools []*tool, run int) error {
+// do has a tool do a scenario once, and notes what it took, or that the tool gave up.
+func (m *monorepos) do(ctx context.Context, number int, t *tool, tools []*tool, run int) error {
+	sc := scenarios[number]
 	k := key{t.size, sc.name, t.name}
 	tk, err := once(ctx, sc, t, tools, run)
 	if ctx.Err() != nil {
