@@ -1,7 +1,6 @@
 package build_test
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,38 +45,27 @@ func TestOneWalk(t *testing.T) {
 // is sent alone. What one step reads of all of them is one part.
 func TestParts(t *testing.T) {
 	const targets = 110
-	fsys := fstest.MapFS{}
 	for _, toAll := range []bool{false, true} {
-		file := `locals { names = toset([for n in range(110) : tostring(n)]) }
-stage "s" {
-  for_each = local.names
-  from     = FROM
-  copy { files = { "/" = "data/${each.key}" } }
-}
-target "t" {
-  for_each = local.names
-  image    = stage.s[each.key]
-}
-group "default" { targets = target.t }
-`
-		from, parts := "scratch", 2
+		fsys, parts := benchgen.SharedContext(targets, targets), 2
 		if toAll {
-			from, parts = "stage.names", 1
-			file += `stage "names" {
+			parts = 1
+			file := strings.Replace(string(fsys["hbuild.hcl"].Data), "= scratch", "= stage.all", 1)
+			fsys["hbuild.hcl"].Data = []byte(file + `
+stage "all" {
   from = scratch
   copy {
-    src  = ["data/*/name"]
+    src  = ["data/*/000/000000.txt"]
     dest = "/all/"
   }
 }
-`
+`)
 		}
-		fsys["hbuild.hcl"] = &fstest.MapFile{Data: []byte(strings.Replace(file, "FROM", from, 1))}
 		size := int64(0)
-		for n := range targets {
-			name := fmt.Sprintf("data/%d/name", n)
-			fsys[name] = &fstest.MapFile{Data: []byte(identity.NewID())}
-			size += int64(len(fsys[name].Data))
+		for name, f := range fsys {
+			if strings.HasPrefix(name, "data/") {
+				f.Data = append(f.Data, identity.NewID()...)
+				size += int64(len(f.Data))
+			}
 		}
 		dir := write(t, fsys)
 		if res := run(t, dir, "default"); res.Walks != parts || res.BytesSent != size || res.Sessions != 1 {
@@ -87,16 +75,16 @@ group "default" { targets = target.t }
 			t.Errorf("%v, again: %d walks, %d bytes sent, %d steps run", toAll, res.Walks, res.BytesSent, res.StepsRun)
 		}
 		change := []byte(identity.NewID())
-		if err := os.WriteFile(filepath.Join(dir, "data/7/name"), change, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "data/007/000/000007.txt"), change, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if res := run(t, dir, "default"); res.BytesSent != int64(len(change)) {
 			t.Errorf("%v, changed: %d bytes sent", toAll, res.BytesSent)
 		}
-		if res := run(t, dir, `t["8"]`); res.Walks != 1 || res.StepsRun != 0 {
+		if res := run(t, dir, `part["008"]`); res.Walks != 1 || res.StepsRun != 0 {
 			t.Errorf("%v, one of them: %d walks, %d steps run", toAll, res.Walks, res.StepsRun)
 		}
-		if res := run(t, dir, "default"); !toAll && (res.BytesSent != 0 || res.StepsRun != 0) {
+		if res := run(t, dir, "default"); res.StepsRun != 0 || !toAll && res.BytesSent != 0 {
 			t.Errorf("%v, all of them again: %d bytes sent, %d steps run", toAll, res.BytesSent, res.StepsRun)
 		}
 	}
