@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -13,6 +14,7 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/tonistiigi/fsutil"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/hbuild/hbuild/compiler"
 	"github.com/hbuild/hbuild/compiler/ir"
@@ -29,7 +31,8 @@ const childBare = "bare-child"
 type bareResult struct{ Wall time.Duration }
 
 // bareChild builds the module in dir the way that is the limit for any client: one
-// session, all solves in one gateway build, and for images one more request each.
+// session, all solves in as few gateway builds as hbuild has, and for images one more
+// request each.
 // Definitions, directories, their names and the sender's are those of the request that
 // hbuild itself would make: after a build by hbuild there is nothing left to send.
 func bareChild(ctx context.Context, address, dir, kind, what string) error {
@@ -81,18 +84,9 @@ func bareBuild(ctx context.Context, c *client.Client, dir string, g *ir.Graph, k
 			return nil, err
 		}
 		lowered = time.Since(lowering)
-		eg, ctx := errgroup.WithContext(ctx)
-		eg.SetLimit(solve.DefaultParallel)
-		for _, i := range images {
-			eg.Go(func() error {
-				if kind == kindImages {
-					return i.export(ctx, c, s, opt.LocalMounts)
-				}
-				_, err := i.solve(ctx, gc)
-				return err
-			})
-		}
-		return gateway.NewResult(), eg.Wait()
+		opt := opt
+		opt.SessionPreInitialized = true // the session is open, and has what it shows
+		return gateway.NewResult(), bareWork(ctx, c, gc, opt, images, kind)
 	}, nil)
 	res.Wall = time.Since(started) - lowered
 	return res, err
@@ -112,17 +106,52 @@ func bareLower(ctx context.Context, gc gateway.Client, req solve.Request) (image
 	return images, nil
 }
 
-func (i bareImage) solve(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-	return c.Solve(ctx, gateway.SolveRequest{Definition: i.Definition.ToPB(), Evaluate: true})
+// bareWork does all images, so many at once as hbuild does, while the gateway build gc is
+// open. Those that are solved, not exported, have further ones.
+func bareWork(ctx context.Context, c *client.Client, gc gateway.Client, opt client.SolveOpt, images []bareImage, kind string) error {
+	slots := semaphore.NewWeighted(solve.DefaultParallel)
+	each := func(ctx context.Context, images []bareImage, do func(context.Context, bareImage) error) error {
+		eg, ctx := errgroup.WithContext(ctx)
+		for _, i := range images {
+			eg.Go(func() error {
+				if err := slots.Acquire(ctx, 1); err != nil {
+					return err
+				}
+				defer slots.Release(1)
+				return do(ctx, i)
+			})
+		}
+		return eg.Wait()
+	}
+	if kind == kindImages {
+		return each(ctx, images, func(ctx context.Context, i bareImage) error { return i.export(ctx, c, opt) })
+	}
+	solveAll := func(ctx context.Context, gc gateway.Client, images []bareImage) error {
+		return each(ctx, images, func(ctx context.Context, i bareImage) error { return i.solve(ctx, gc) })
+	}
+	first := min(len(images), solve.GatewayJobs)
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error { return solveAll(ctx, gc, images[:first]) })
+	for images := range slices.Chunk(images[first:], solve.GatewayJobs) {
+		eg.Go(func() error {
+			_, err := c.Build(ctx, opt, "", func(ctx context.Context, gc gateway.Client) (*gateway.Result, error) {
+				return gateway.NewResult(), solveAll(ctx, gc, images)
+			}, nil)
+			return err
+		})
+	}
+	return eg.Wait()
 }
 
-func (i bareImage) export(ctx context.Context, c *client.Client, s *session.Session, mounts map[string]fsutil.FS) error {
-	opt := client.SolveOpt{
-		SharedSession: s, SessionPreInitialized: true, Internal: true, LocalMounts: mounts,
-		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
-			"name": i.tag, exptypes.ExporterImageConfigKey: string(i.Config),
-		}}},
-	}
+func (i bareImage) solve(ctx context.Context, c gateway.Client) error {
+	_, err := c.Solve(ctx, gateway.SolveRequest{Definition: i.Definition.ToPB(), Evaluate: true})
+	return err
+}
+
+func (i bareImage) export(ctx context.Context, c *client.Client, opt client.SolveOpt) error {
+	opt.Exports = []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
+		"name": i.tag, exptypes.ExporterImageConfigKey: string(i.Config),
+	}}}
 	_, err := c.Solve(ctx, i.Definition, opt, nil)
 	return err
 }

@@ -4,7 +4,8 @@
 // # One call
 //
 // All targets of a call share one session (files, secrets, agents, credentials)
-// and one gateway build, in which every target is lowered and solved. BuildKit
+// and one gateway build, in which every target is lowered and solved; very many are
+// solved in several ([GatewayJobs]), which are open until all is done. BuildKit
 // puts all files of a result into one index or directory, so what has an index of
 // its own, an image, is exported by a build of its own, over the same session and
 // while the gateway build still holds what was solved. These exports are

@@ -29,7 +29,7 @@ import (
 )
 
 // exportJob brings a job's results out, each kind by a build of its own.
-func (r *runner) exportJob(ctx context.Context, c gateway.Client, j *job) error {
+func (r *runner) exportJob(ctx context.Context, j *job) error {
 	if !j.solveOnly {
 		if len(j.outputs) > 0 {
 			lowered := (*job).image

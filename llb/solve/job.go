@@ -18,8 +18,8 @@ import (
 )
 
 // runJob does one job from beginning to end and notes what became of it.
-func (r *runner) runJob(ctx context.Context, c gateway.Client, j *job) {
-	err := r.doJob(ctx, c, j)
+func (r *runner) runJob(ctx context.Context, j *job) {
+	err := r.doJob(ctx, j)
 	r.solved.arrive(j, err)
 	r.uploaded.arrive(j, err)
 	if ctx.Err() != nil && err != nil && !errors.Is(err, ErrSkipped) && canceled(err) {
@@ -59,7 +59,7 @@ func (r *runner) passed(tests []string) bool {
 	return true
 }
 
-func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
+func (r *runner) doJob(ctx context.Context, j *job) error {
 	// Effects that must come first may be what this job starts from: a base image
 	// that is pushed. An atomic call has no effects before all is solved.
 	if !r.req.Atomic {
@@ -74,7 +74,7 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 	j.tested = r.passed(j.Gates)
 	started := time.Now()
 	defer func() { j.result.Duration = time.Since(started) }()
-	err := r.lowerAndSolve(ctx, c, j)
+	err := r.lowerAndSolve(ctx, j)
 	if err != nil || !r.waits(j) {
 		defer r.release()
 	}
@@ -91,7 +91,7 @@ func (r *runner) doJob(ctx context.Context, c gateway.Client, j *job) error {
 		}
 		defer r.release()
 	}
-	return r.exportJob(ctx, c, j)
+	return r.exportJob(ctx, j)
 }
 
 // awaitEffects waits until a job that is solved may have effects. In an atomic call
@@ -152,10 +152,10 @@ func (r *runner) acquire(ctx context.Context, j *job) error {
 
 func (r *runner) release() { r.slots.release() }
 
-// lowerAndSolve solves, in the main build, what no build of its own will solve:
-// a job that exports its image is solved there, unless nothing may be exported
-// before all is solved.
-func (r *runner) lowerAndSolve(ctx context.Context, c gateway.Client, j *job) error {
+// lowerAndSolve solves what no build of the job's own will solve: a job that exports
+// its image is solved there, unless nothing may be exported before all is solved.
+func (r *runner) lowerAndSolve(ctx context.Context, j *job) error {
+	c := r.gateways.main
 	jc := &jobClient{Client: c, shared: &r.resolver, pull: j.Pull}
 	for i, b := range j.Builds {
 		for _, lower := range []Lower{b.Image, b.Files} {
@@ -167,30 +167,49 @@ func (r *runner) lowerAndSolve(ctx context.Context, c gateway.Client, j *job) er
 		}
 		j.result.Platforms = append(j.result.Platforms, platformOf(j.image(i), b.Platform, c))
 	}
-	return r.solveHere(ctx, c, j)
+	return r.solveHere(ctx, j)
 }
 
-// solveHere solves what must be solved in the main build, all platforms at once.
-func (r *runner) solveHere(ctx context.Context, c gateway.Client, j *job) error {
-	ownImage := !j.solveOnly && len(j.outputs) > 0 && !r.waits(j)
-	ownFiles := j.ownFiles && !r.waits(j)
+// solvesImage and solvesFiles say whether a job's image and its files are solved in a
+// gateway build of the call.
+func (r *runner) solvesImage(j *job) bool {
+	return j.hasImage && (j.solveOnly || len(j.outputs) == 0 || r.waits(j))
+}
+
+func (r *runner) solvesFiles(j *job) bool { return j.hasFiles && (!j.ownFiles || r.waits(j)) }
+
+// filesLeaveTogether says whether the job's files leave through the main build, with
+// those of others.
+func (j *job) filesLeaveTogether() bool { return j.hasFiles && !j.ownFiles && !j.solveOnly }
+
+// solveHere solves what must be solved in a gateway build of the call, all platforms
+// at once.
+func (r *runner) solveHere(ctx context.Context, j *job) error {
+	image, files := r.solvesImage(j), r.solvesFiles(j)
+	if !image && !files {
+		return nil
+	}
+	c, err := r.gateways.client(ctx, j)
+	if err != nil {
+		return err
+	}
 	refs := make([]gateway.Reference, len(j.Builds))
 	eg, solveCtx := errgroup.WithContext(ctx)
 	for i := range j.Builds {
-		if l := j.image(i); l != nil && !ownImage {
+		if l := j.image(i); l != nil && image {
 			eg.Go(func() error {
 				_, err := r.solve(solveCtx, c, j, l)
 				return err
 			})
 		}
-		if l := j.fileSystem(i); l != nil && !ownFiles {
+		if l := j.fileSystem(i); l != nil && files {
 			eg.Go(func() (err error) {
 				refs[i], err = r.solve(solveCtx, c, j, l)
 				return err
 			})
 		}
 	}
-	if err := eg.Wait(); err != nil || j.ownFiles || j.solveOnly {
+	if err := eg.Wait(); err != nil || !j.filesLeaveTogether() {
 		return err
 	}
 	for i := range j.Builds {
@@ -290,7 +309,7 @@ func (r *runner) solveAll(ctx context.Context, c gateway.Client, j *job, lowered
 // importsOf returns the job's caches as the client prepared them for the build: a
 // local one has got its digest there, or was left out because it is empty.
 func importsOf(c gateway.Client, j *job) ([]gateway.CacheOptionsEntry, error) {
-	opts := c.BuildOpts().Opts["cache-imports"]
+	opts := c.BuildOpts().Opts[cacheImports]
 	if opts == "" || len(j.imports) == 0 {
 		return nil, nil
 	}

@@ -229,7 +229,7 @@ func (r *runner) mainOpt() (opt client.SolveOpt, sent *transfer, err error) {
 	files := 0
 	for _, j := range r.jobs {
 		opt.CacheImports = append(opt.CacheImports, cloneCache(j.imports)...)
-		if j.hasFiles && !j.ownFiles && !j.solveOnly {
+		if j.filesLeaveTogether() {
 			files += len(j.Builds)
 		}
 	}

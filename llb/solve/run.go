@@ -42,6 +42,7 @@ type runner struct {
 	attach   []session.Attachable // for sessions of single exports
 	mounts   map[string]fsutil.FS // the contexts, which the session shows
 	resolver resolver
+	gateways *gateways
 	sessions atomic.Int64
 	slots    *slots
 	cancel   context.CancelCauseFunc
@@ -194,11 +195,13 @@ func (r *runner) wait(ctx context.Context, finished <-chan error) (ended bool, e
 	}
 }
 
-// build is the gateway build of all jobs: it lowers, solves and exports them, and
+// build is the main gateway build: it lowers, solves and exports all jobs, and
 // returns the files that leave together.
 func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	r.solved.start(len(r.jobs))
 	r.uploaded.start(len(r.jobs))
+	r.gateways = r.openGateways(ctx, c)
+	defer r.gateways.close()
 	var all sync.WaitGroup
 	start := func(tests bool) {
 		for _, j := range r.jobs {
@@ -208,7 +211,7 @@ func (r *runner) build(ctx context.Context, c gateway.Client) (*gateway.Result, 
 				}
 				all.Go(func() {
 					defer close(j.done)
-					r.runJob(ctx, c, j)
+					r.runJob(ctx, j)
 				})
 			}
 		}

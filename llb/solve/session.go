@@ -271,10 +271,16 @@ func (c Context) open(sent *transfer) (fsutil.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = fsutil.NewFilterFS(dir, &fsutil.FilterOpt{ExcludePatterns: c.Exclude, Map: dropTemp}); err != nil {
+	shown, err := c.filter(dir)
+	if err != nil {
 		return nil, err
 	}
-	return narrowFS{FS: countingFS{FS: dir, sent: sent}, paths: c.Paths}, nil
+	return contextFS{FS: countingFS{FS: shown, sent: sent}, dir: dir, of: c, sent: sent}, nil
+}
+
+// filter hides what is never sent.
+func (c Context) filter(dir fsutil.FS) (fsutil.FS, error) {
+	return fsutil.NewFilterFS(dir, &fsutil.FilterOpt{ExcludePatterns: c.Exclude, Map: dropTemp})
 }
 
 func dropTemp(p string, st *fstypes.Stat) fsutil.MapResult {
@@ -309,24 +315,40 @@ func (c countingFS) Open(p string) (io.ReadCloser, error) {
 	return countingFile{f, c.sent}, nil
 }
 
-// narrowFS shows some paths of a context, as a source that follows them does.
-type narrowFS struct {
-	fsutil.FS
-	paths func() []string
+// contextFS is a context as the daemon sees it: of its paths, when it has some, as of a
+// source that follows them.
+type contextFS struct {
+	fsutil.FS           // all of it
+	dir       fsutil.FS // and what is never sent
+	of        Context
+	sent      *transfer
 }
 
-func (n narrowFS) Walk(ctx context.Context, p string, fn fs.WalkDirFunc) error {
-	inner := n.FS
-	if n.paths != nil {
-		if paths := n.paths(); paths != nil {
-			narrow, err := fsutil.NewFilterFS(inner, &fsutil.FilterOpt{FollowPaths: paths})
-			if err != nil {
-				return err
-			}
-			inner = narrow
-		}
+func (c contextFS) Walk(ctx context.Context, p string, fn fs.WalkDirFunc) error {
+	shown, err := c.narrow()
+	if err != nil {
+		return err
 	}
-	return inner.Walk(ctx, p, fn)
+	return shown.Walk(ctx, p, fn)
+}
+
+func (c contextFS) narrow() (fsutil.FS, error) {
+	if c.of.Paths == nil {
+		return c.FS, nil
+	}
+	paths := c.of.Paths()
+	if paths == nil {
+		return c.FS, nil
+	}
+	patterns, err := fsutil.FollowLinks(c.FS, paths)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := c.of.filter(prunedFS{c.dir, newBranches(patterns)})
+	if err != nil {
+		return nil, err
+	}
+	return fsutil.NewFilterFS(countingFS{FS: shown, sent: c.sent}, &fsutil.FilterOpt{IncludePatterns: patterns})
 }
 
 type countingFile struct {

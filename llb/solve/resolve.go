@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// resolver shares the answers of one gateway build among all its jobs: two
+// resolver shares the answers of one call among all its jobs: two
 // hundred targets on one base image ask the registry once, and all of them build
 // on the same image even when its tag moves meanwhile.
 type resolver struct {
