@@ -71,7 +71,7 @@ func parent(ctx context.Context) error {
 	flag.StringVar(&o.buildx, "buildx", "bin/buildx", "the buildx program; empty measures hbuild alone")
 	flag.IntVar(&o.runs, "runs", 3, "how often each thing is measured, if it takes neither long nor short")
 	flag.DurationVar(&o.enough, "enough", 2*time.Minute, "a tool's runs of one thing, once they took this long, are enough")
-	flag.DurationVar(&o.brief, "brief", 30*time.Second, "while a tool's runs of one thing took less, they may be more than -runs")
+	flag.DurationVar(&o.brief, "brief", 45*time.Second, "while a tool's runs of one thing took less, they may be more than -runs")
 	flag.DurationVar(&o.limit, "limit", 3*time.Minute, "how long one run may take; a tool that took longer is not asked for more of the same")
 	flag.StringVar(&o.parts, "parts", "compile,targets,memory,context", "which of them to measure")
 	flag.StringVar(&o.out, "o", "", "the file to write, in Markdown")
