@@ -120,6 +120,30 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+// TestPairs: runs are compared with those that were measured beside them.
+func TestPairs(t *testing.T) {
+	runs := func(seconds ...time.Duration) (t *took) {
+		for _, s := range seconds {
+			t = t.add(&took{usage: usage{Wall: s * time.Second, CPU: s * time.Second}})
+		}
+		return t
+	}
+	for _, c := range []struct {
+		a, b *took
+		want string
+	}{
+		{runs(10, 20, 30), runs(5, 2, 10), "3.00×"}, // the medians are 20 and 5
+		{runs(10, 20), runs(5, 2), "10.0×"},
+		{runs(9), runs(3), "3.00×"},
+		{runs(9), nil, ""},
+		{runs(9), &took{Late: time.Minute}, ""},
+	} {
+		if got := pairRatio(c.a, c.b, wall); got != c.want {
+			t.Errorf("%v beside %v: %s, not %s", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 // TestGiveUp: what took too long is not tried again, nor what comes after it, in
 // larger sizes as well; what comes before it is.
 func TestGiveUp(t *testing.T) {
@@ -162,7 +186,7 @@ func TestRuns(t *testing.T) {
 		run   int
 		spent time.Duration
 		want  bool
-	}{{0, time.Hour, true}, {1, time.Hour, true}, {2, 29 * time.Second, true}, {2, 30 * time.Second, false}, {3, 4 * time.Second, true}, {3, 5 * time.Second, false}, {9, 0, false}} {
+	}{{0, time.Hour, true}, {1, time.Hour, true}, {2, 29 * time.Second, true}, {2, 30 * time.Second, false}, {goalRuns - 1, 29 * time.Second, true}, {goalRuns - 1, 30 * time.Second, false}, {goalRuns, 4 * time.Second, true}, {goalRuns, 5 * time.Second, false}, {9, 0, false}} {
 		if o.again(goalLarge, c.run, c.spent) != c.want {
 			t.Errorf("run %d after %s", c.run, c.spent)
 		}

@@ -91,19 +91,22 @@ func (d *daemon) idle(ctx context.Context) (used time.Duration, ok bool) {
 	return d.cpu() - first, false
 }
 
-// quiet waits until the machine has nothing to do, but not for ever: steps of a build
-// that was given up, and what it has to write to the disk, outlast its daemon's stop.
+// quiet waits until the machine has nothing to do and nothing to write, but not for ever:
+// steps of a build that was given up, and what it has to write to the disk, outlast its
+// daemon's stop.
 func quiet(ctx context.Context) {
-	syscall.Sync() // or the first that waits for the disk does it for everybody
 	last, lastIdle := machineTime()
 	for started := time.Now(); time.Since(started) < quietWait; {
+		began := time.Now()
+		syscall.Sync() // or the first that waits for the disk does it for everybody
+		written := time.Since(began) < idleStep
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(idleStep):
 		}
 		all, idle := machineTime()
-		if float64(idle-lastIdle) > (1-quietShare)*float64(all-last) {
+		if written && float64(idle-lastIdle) > (1-quietShare)*float64(all-last) {
 			return
 		}
 		last, lastIdle = all, idle

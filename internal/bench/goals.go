@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // The sizes that goals are about.
@@ -10,6 +12,9 @@ const (
 	goalSize  = 200
 	goalLarge = 1000
 )
+
+// goalRuns is how often those are measured at least, unless it takes too long.
+const goalRuns = 5
 
 // goals says what was aimed at and what the figures of a report are. It has a row for
 // what was measured only.
@@ -53,7 +58,7 @@ func (m *monorepos) goals(add func(goal, module, oneFile string)) {
 	}
 	both(fmt.Sprintf("%d services, %s: at most 1.5 times the time of nothing changed", goalSize, nameChanged), func(tool string) string {
 		tk := m.get(goalSize, nameChanged, tool)
-		return ratioOf(tk, tk.pair())
+		return pairRatio(tk, tk.pair(), wall)
 	})
 	both(fmt.Sprintf("%d services: the client's memory under half of Bake's", goalSize), func(tool string) string {
 		return ratio(m.peak(goalSize, tool), m.peak(goalSize, nameBake))
@@ -65,23 +70,33 @@ func (m *monorepos) goals(add func(goal, module, oneFile string)) {
 func (m *monorepos) growthGoals(add func(goal, module, oneFile string), where string) {
 	for _, sc := range scenarios {
 		goal := fmt.Sprintf("from %d to %d services at most 5.5 times the time%s: %s", goalSize, goalLarge, where, sc.name)
-		times := func(tool string) string { return m.times(tool, goalLarge, sc.name, goalSize, sc.name) }
+		times := func(tool string) string {
+			return pairRatio(m.get(goalLarge, sc.name, tool), m.get(goalSize, sc.name, tool), wall)
+		}
 		add(goal, times(nameHbuild), times(nameOneFile))
 	}
 }
 
-// times is one time of a tool as a multiple of another; "" when one is missing.
-func (m *monorepos) times(tool string, sizeA int, scenarioA string, sizeB int, scenarioB string) string {
-	return ratioOf(m.get(sizeA, scenarioA, tool), m.get(sizeB, scenarioB, tool))
-}
-
-// ratioOf is a's time as a multiple of b's; "" when one is missing.
-func ratioOf(a, b *took) string {
+// pairRatio is what of a's runs as a multiple of that of b's, of which each was measured
+// directly before or after one of a: the median of all pairs, and of the two in the middle
+// the larger. Minutes later the machine may be faster, or slower, so that the ratio of two
+// medians may be of runs that have nothing to do with each other. "" when one is missing.
+func pairRatio(a, b *took, what func(*took) time.Duration) string {
 	if !a.ended() || !b.ended() {
 		return ""
 	}
-	return ratio(a.Wall, b.Wall)
+	var all []float64
+	for i := range min(len(a.runs), len(b.runs)) {
+		all = append(all, float64(what(a.runs[i]))/float64(what(b.runs[i])))
+	}
+	slices.Sort(all)
+	return times(all[len(all)/2])
 }
+
+// wall and cpu are what runs are compared by: their time, and the processor time of
+// client and daemon.
+func wall(t *took) time.Duration { return t.Wall }
+func cpu(t *took) time.Duration  { return t.CPU + t.Daemon }
 
 // works says whether a tool built the large size in all ways, and what Bake did.
 func (m *monorepos) works(tool string) string {

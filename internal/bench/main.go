@@ -9,9 +9,9 @@
 // Sizes that are compared are measured in turn, too, each with its own daemons.
 //
 // What is measured runs in processes of their own, so that their memory is theirs.
-// Each thing is measured -runs times, but twice only when that takes longer than
-// -enough, and more often, if goals are about its size, while all its runs took less
-// than -brief.
+// Each thing is measured -runs times, or five times if goals are about its size, but
+// twice only when that takes longer than -enough, and the latter more often while all its
+// runs took less than -brief.
 // A tool that does not end within -limit is not asked for the same again, nor for what
 // is more.
 package main

@@ -13,7 +13,7 @@ const reposText = "A service has files of its own, a step that runs on a toolcha
 	"Nothing is exported, except images where it says so: those go into the daemon's own store (`type=image`), for both, and were exported within the minute before, for which the daemon keeps what it has made of them. " +
 	"Daemons keep their state on the disk. Before a run a tool's daemon was left alone until it was idle, which takes Bake's half a minute after 200 targets, for it writes down what it has traced; *three times in a row* is the third of three builds that directly follow each other, as when one works, or a CI does. " +
 	"What a changed file costs is compared with a build just before the change, for the machine's speed differs from minute to minute. " +
-	"Each cold build is a new daemon's first. Each size has daemons of its own; runs of 200 and of 1,000 services take turns. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
+	"Each cold build is a new daemon's first. Each size has daemons of its own; runs of 200 and of 1,000 services take turns, and what their times grow by is the median of the pairs. *runs* says of how many runs a time is the median (of two, the faster), in the order of the tools."
 
 // describe adds the tables of all sizes.
 func (m *monorepos) describe(d *document) {
@@ -32,7 +32,7 @@ func (m *monorepos) describe(d *document) {
 // describeMemory adds what there is of daemons that keep their state in memory.
 func (m *monorepos) describeMemory(d *document) {
 	d.heading("Growth without a disk")
-	d.paragraph("The same builds by hbuild alone, with daemons that keep their state in memory (a tmpfs). BuildKit writes its databases after each step and waits until they are on the disk; how long that takes depends on what else the disk has to write, and on a rented machine on how much was written before. Without it the times grow as the work does. Runs of both sizes take turns.")
+	d.paragraph("The same builds by hbuild alone, with daemons that keep their state in memory (a tmpfs). BuildKit writes its databases after each step and waits until they are on the disk; how long that takes depends on what else the disk has to write, and on a rented machine on how much was written before. Without it the times grow as the work does. Runs of both sizes take turns, and what grows is the median of the pairs.")
 	d.table(m.timeTable())
 	d.explained("The fastest and the slowest of the same runs:", m.spreadTable())
 	d.explained("", m.growthTable())
@@ -185,14 +185,17 @@ func memoryRatio(a, b *took) string {
 // growthTable compares hbuild with itself.
 func (m *monorepos) growthTable() *table {
 	t := newTable("", "hbuild", "its cpu", "one file", "its cpu")
-	add := func(name string, compared func(tool string) (a, b *took)) {
+	add := func(name string, inTurn bool, compared func(tool string) (a, b *took)) {
 		row := []string{name}
 		for _, tool := range []string{nameHbuild, nameOneFile} {
 			a, b := compared(tool)
-			if a.ended() && b.ended() {
-				row = append(row, ratio(a.Wall, b.Wall), ratio(a.CPU+a.Daemon, b.CPU+b.Daemon))
-			} else {
+			switch {
+			case !a.ended() || !b.ended():
 				row = append(row, "", "")
+			case inTurn:
+				row = append(row, pairRatio(a, b, wall), pairRatio(a, b, cpu))
+			default:
+				row = append(row, ratio(wall(a), wall(b)), ratio(cpu(a), cpu(b)))
 			}
 		}
 		if strings.Join(row[1:], "") != "" {
@@ -200,7 +203,7 @@ func (m *monorepos) growthTable() *table {
 		}
 	}
 	for _, size := range m.sizes {
-		add(fmt.Sprintf("%s : %s, %d services", nameChanged, nameUnchanged, size), func(tool string) (a, b *took) {
+		add(fmt.Sprintf("%s : %s, %d services", nameChanged, nameUnchanged, size), true, func(tool string) (a, b *took) {
 			a = m.get(size, nameChanged, tool)
 			return a, a.pair()
 		})
@@ -209,7 +212,8 @@ func (m *monorepos) growthTable() *table {
 		for _, sc := range scenarios {
 			if i > 0 {
 				before := m.sizes[i-1]
-				add(fmt.Sprintf("%s, %d : %d services (%.3g times as many)", sc.name, size, before, float64(size)/float64(before)), func(tool string) (a, b *took) {
+				inTurn := len(together([]int{before, size})) == 1
+				add(fmt.Sprintf("%s, %d : %d services (%.3g times as many)", sc.name, size, before, float64(size)/float64(before)), inTurn, func(tool string) (a, b *took) {
 					return m.get(size, sc.name, tool), m.get(before, sc.name, tool)
 				})
 			}

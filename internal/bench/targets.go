@@ -83,7 +83,8 @@ func appendTo(file, text string) error {
 // largest memory of all: in the fastest the machine was faster, too.
 type took struct {
 	usage
-	all           []*took       // the runs, fastest first
+	runs          []*took       // in the order in which they were measured
+	all           []*took       // the same, fastest first
 	unchanged     *took         // of a scenario that is paired: the runs it is compared with
 	Daemon, After time.Duration // processor time of the daemon, during and after
 	Busy          bool          // it was not idle even then
@@ -94,13 +95,14 @@ type took struct {
 
 // add is t with one more run. Of two the faster is the one in the middle.
 func (t *took) add(run *took) *took {
-	all := []*took{run}
+	var runs []*took
 	if t != nil {
-		all = append(all, t.all...)
+		runs = t.runs
 	}
-	slices.SortFunc(all, func(a, b *took) int { return cmp.Compare(a.Wall, b.Wall) })
+	runs = append(slices.Clone(runs), run)
+	all := slices.SortedStableFunc(slices.Values(runs), func(a, b *took) int { return cmp.Compare(a.Wall, b.Wall) })
 	middle := *all[(len(all)-1)/2]
-	middle.all = all
+	middle.runs, middle.all = runs, all
 	for _, r := range all {
 		middle.Memory = max(middle.Memory, r.Memory)
 	}
@@ -289,11 +291,14 @@ func (o options) again(size, run int, spent time.Duration) bool {
 	switch {
 	case run < 2:
 		return run < o.most()
-	case run < o.runs:
-		return spent < o.enough
+	case run < o.runs, run < goalRuns && isGoal(size):
+		return run < o.most() && spent < o.enough
 	}
-	return run < o.most() && spent < o.brief && (size == goalSize || size == goalLarge)
+	return run < o.most() && spent < o.brief && isGoal(size)
 }
+
+// isGoal says whether goals are about a size.
+func isGoal(size int) bool { return size == goalSize || size == goalLarge }
 
 // most is how often something is measured at most.
 func (o options) most() int {
