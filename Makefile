@@ -30,7 +30,7 @@ corpus:
 
 SIZES ?= 1,10,50,200,1000
 RUNS ?= 3
-## bench: how long compiling and building take, beside Bake (about an hour); SIZES=, RUNS=; writes bench/results.md
+## bench: how long compiling and building take, beside Bake (over an hour); SIZES=, RUNS=; writes bench/results.md
 .PHONY: bench
 bench: tools bin/hbuild bin/buildkitd bin/buildx
 	$(GO) build -o bin/bench ./internal/bench

@@ -32,9 +32,9 @@ type bareResult struct{ Wall time.Duration }
 
 // bareChild builds the module in dir the way that is the limit for any client: one
 // session, all solves in as few gateway builds as hbuild has, and for images one more
-// request each.
-// Definitions, directories, their names and the sender's are those of the request that
-// hbuild itself would make: after a build by hbuild there is nothing left to send.
+// request each. Definitions, directories, their names and the sender's are those of the
+// request that hbuild itself would make: after a build by hbuild there is nothing left
+// to send.
 func bareChild(ctx context.Context, address, dir, kind, what string) error {
 	g, diags := compiler.Load(os.DirFS(dir), ".", compiler.Options{}).Graph([]string{what}, nil)
 	if diags.HasErrors() {
@@ -106,7 +106,7 @@ func bareLower(ctx context.Context, gc gateway.Client, req solve.Request) (image
 	return images, nil
 }
 
-// bareWork does all images, so many at once as hbuild does, while the gateway build gc is
+// bareWork does all images, as many at once as hbuild does, while the gateway build gc is
 // open. Those that are solved, not exported, have further ones.
 func bareWork(ctx context.Context, c *client.Client, gc gateway.Client, opt client.SolveOpt, images []bareImage, kind string) error {
 	slots := semaphore.NewWeighted(solve.DefaultParallel)

@@ -332,6 +332,8 @@ func (c contextFS) Walk(ctx context.Context, p string, fn fs.WalkDirFunc) error 
 	return shown.Walk(ctx, p, fn)
 }
 
+// narrow shows what the paths name now, links followed. Links are looked up in all of the
+// context, as fsutil's own filter does.
 func (c contextFS) narrow() (fsutil.FS, error) {
 	if c.of.Paths == nil {
 		return c.FS, nil
